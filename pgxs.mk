@@ -1,0 +1,63 @@
+# Builds and installs kseg.so and, beside it, kseg-courier.
+#
+# Two programs, two worlds: kseg.so is compiled with PostgreSQL's headers and none of the libraries, the courier with the
+# libraries and none of PostgreSQL's headers. src/wire is compiled once for each.
+
+MODULE_big = kseg
+EXTENSION = kseg
+DATA = $(wildcard sql/kseg--*.sql)
+
+KSEG_SOURCES = $(wildcard src/*.c src/wire/*.c src/link/*.c src/server/*.c src/event/*.c src/sink/*.c src/run/*.c)
+KSEG_HEADERS = $(wildcard src/*.h src/*/*.h)
+OBJS = $(KSEG_SOURCES:.c=.o)
+
+KSEG_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" kseg.control)
+# What both programs tell each other at the start: a courier of another build is refused.
+KSEG_BUILD := $(KSEG_VERSION)-$(shell cat $(sort $(wildcard src/wire/*.[ch] src/link/*.[ch] src/courier/*.[ch])) | cksum | cut -d' ' -f1)
+
+# COPT carries a builder's own flags (-Werror in CI), as in PostgreSQL.
+PG_CPPFLAGS = -Isrc -DKSEG_VERSION='"$(KSEG_VERSION)"' -DKSEG_BUILD='"$(KSEG_BUILD)"'
+PG_CFLAGS = -std=gnu11 -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare
+# Only what PostgreSQL looks up by name is visible, so that no name of ours binds to one of the server's or another library's.
+SHLIB_LINK = -Wl,--version-script=src/kseg.map
+
+# LLVM bitcode is for inlining small functions into queries; a run is not one, and this keeps clang out of the build.
+override with_llvm := no
+
+EXTRA_CLEAN = build
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(OBJS): $(KSEG_HEADERS) pgxs.mk kseg.control
+kseg.so: src/kseg.map
+
+# The courier.
+COURIER_SOURCES = $(wildcard src/courier/*.c src/wire/*.c)
+COURIER_OBJS = $(COURIER_SOURCES:src/%.c=build/%.o)
+COURIER_PACKAGES = libcurl json-c libdeflate
+COURIER_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra $(COPT) -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE \
+	-Isrc -DKSEG_BUILD='"$(KSEG_BUILD)"' $(shell pkg-config --cflags $(COURIER_PACKAGES))
+COURIER_LDFLAGS = -pie -Wl,-z,relro,-z,now
+COURIER_LIBS = $(shell pkg-config --libs $(COURIER_PACKAGES))
+
+all: build/kseg-courier
+
+build/%.o: src/%.c $(wildcard src/wire/*.h src/courier/*.h) pgxs.mk kseg.control
+	@mkdir -p $(@D)
+	$(CC) $(COURIER_CFLAGS) -c -o $@ $<
+
+build/kseg-courier: $(COURIER_OBJS)
+	$(CC) $(COURIER_LDFLAGS) -o $@ $^ $(COURIER_LIBS)
+
+install: install-courier
+install-courier: build/kseg-courier
+	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
+	$(INSTALL_PROGRAM) build/kseg-courier '$(DESTDIR)$(pkglibdir)/kseg-courier'
+
+uninstall: uninstall-courier
+uninstall-courier:
+	rm -f '$(DESTDIR)$(pkglibdir)/kseg-courier'
+
+.PHONY: install-courier uninstall-courier
