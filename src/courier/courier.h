@@ -1,0 +1,53 @@
+/*
+ * courier.h
+ *	  A courier and its job.
+ *
+ * Owns: the talk with PostgreSQL (main loop in courier_loop.c). A job does the work behind it; it never reads the wire,
+ * and it ends a run only by filling failure or by being settled.
+ */
+#ifndef KSEG_COURIER_COURIER_H
+#define KSEG_COURIER_COURIER_H
+
+#include "courier/clock.h"
+#include "courier/config.h"
+#include "courier/failure.h"
+#include "courier/secret.h"
+#include "courier/wire_io.h"
+
+/* What a job wants from the loop. */
+typedef struct KsegCourier
+{
+	KsegWireIo io;
+	KsegConfig config;
+	KsegSecret secret;
+	KsegFailureReport failure; /* set by anybody, ends the run */
+	bool ended;                /* END has come: deliver what there is without waiting for more */
+} KsegCourier;
+
+typedef struct KsegJob
+{
+	const char *name;
+	bool takes_events;
+	/* After CONFIG. Returns the job's own state, or NULL and failure is set. */
+	void *(*open)(KsegCourier *courier);
+	/* One EVENTS frame, lane < lanes. */
+	void (*take_events)(void *state, uint16_t lane, const KsegEvents *events, int64_t now);
+	/* Does the job hold as much as it may? Then nothing is read from the wire. */
+	bool (*is_full)(const void *state);
+	/* Do what is due. Returns when (clock_now_ms) it wants to be called again at the latest. */
+	int64_t (*turn)(void *state, int64_t now);
+	/* Everything is settled, and END has come where the job takes events. */
+	bool (*is_settled)(const void *state);
+	/* Say how far it is, if that has changed since it was last said. */
+	void (*report)(void *state, int64_t now);
+	/* Wait for the wire (events as for poll) or the job's own sockets, at most wait_ms. */
+	void (*wait)(void *state, int wire_fd, short wire_events, int wait_ms);
+} KsegJob;
+
+extern const KsegJob segment_deliver_job;
+extern const KsegJob segment_test_job;
+
+/* The courier's life after its start: talks until PostgreSQL goes. Returns the exit status. */
+extern int courier_run(int wire_fd);
+
+#endif /* KSEG_COURIER_COURIER_H */

@@ -1,0 +1,141 @@
+/*
+ * wire_io.c
+ *	  The socket and its two buffers. See wire_io.h.
+ */
+#include "courier/wire_io.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/*
+ * Bytes asked for in one read: what a Unix socket holds by default (net.core.wmem_default, 208 kB), so that one call
+ * empties it and the buffer stays in the second level cache.
+ */
+#define WIRE_IO_CHUNK (256 * 1024)
+
+void
+wire_io_open(KsegWireIo *io, int fd)
+{
+	*io = (KsegWireIo) {.fd = fd};
+}
+
+/* Move what is left to the front: less than a frame, as wire_io_next_frame is called until there is none. */
+static void
+wire_io_compact(KsegWireIo *io)
+{
+	size_t left = io->in.length - io->in_at;
+
+	if (io->in_at == 0)
+		return;
+	if (left > 0)
+		memmove(io->in.data, io->in.data + io->in_at, left);
+	io->in.length = left;
+	io->in_at = 0;
+}
+
+bool
+wire_io_read(KsegWireIo *io)
+{
+	ssize_t got;
+
+	wire_io_compact(io);
+	buffer_reserve(&io->in, WIRE_IO_CHUNK);
+	do
+		got = recv(io->fd, io->in.data + io->in.length, WIRE_IO_CHUNK, MSG_DONTWAIT);
+	while (got < 0 && errno == EINTR);
+
+	if (got > 0)
+		io->in.length += (size_t) got;
+	else if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+		io->closed = true;
+	return got > 0;
+}
+
+KsegWireNext
+wire_io_next_frame(KsegWireIo *io, KsegFrame *frame)
+{
+	int taken;
+
+	if (io->in.length == io->in_at)
+		return KSEG_WIRE_MORE;
+	taken = kseg_frame_parse((const uint8_t *) io->in.data + io->in_at, io->in.length - io->in_at, frame);
+	if (taken < 0)
+		return KSEG_WIRE_GARBAGE;
+	io->in_at += (size_t) taken;
+	return taken == 0 ? KSEG_WIRE_MORE : KSEG_WIRE_FRAME;
+}
+
+void
+wire_io_discard(KsegWireIo *io)
+{
+	io->in.length = 0;
+	io->in_at = 0;
+}
+
+void
+wire_io_wipe(const KsegFrame *frame)
+{
+	explicit_bzero((void *) (uintptr_t) frame->payload, frame->length);
+}
+
+/* Take back the room of what is written already, before asking for more. */
+static void
+wire_io_compact_out(KsegWireIo *io)
+{
+	size_t left = wire_io_pending(io);
+
+	if (left > 0)
+		memmove(io->out.data, io->out.data + io->out_at, left);
+	io->out.length = left;
+	io->out_at = 0;
+}
+
+uint8_t *
+wire_io_put_frame(KsegWireIo *io, KsegFrameType type, size_t length)
+{
+	uint8_t *at;
+
+	if (io->out_at > io->out.length / 2)
+		wire_io_compact_out(io);
+	buffer_reserve(&io->out, KSEG_FRAME_HEADER + length);
+	at = (uint8_t *) io->out.data + io->out.length;
+	kseg_frame_header(at, type, 0, (uint32_t) length);
+	io->out.length += KSEG_FRAME_HEADER + length;
+	return at + KSEG_FRAME_HEADER;
+}
+
+void
+wire_io_flush(KsegWireIo *io)
+{
+	while (io->out_at < io->out.length && !io->closed)
+	{
+		ssize_t put =
+			send(io->fd, io->out.data + io->out_at, io->out.length - io->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (put >= 0)
+			io->out_at += (size_t) put;
+		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return;
+		else if (errno != EINTR)
+			io->closed = true;
+	}
+	io->out_at = 0;
+	io->out.length = 0;
+}
+
+size_t
+wire_io_pending(const KsegWireIo *io)
+{
+	return io->out.length - io->out_at;
+}
+
+void
+wire_io_probe(KsegWireIo *io)
+{
+	struct pollfd wire = {.fd = io->fd};
+
+	if (poll(&wire, 1, 0) > 0 && (wire.revents & (POLLHUP | POLLERR)) != 0)
+		io->closed = true;
+}

@@ -1,0 +1,58 @@
+/*
+ * wire_io.h
+ *	  Bytes between the courier and PostgreSQL: one input and one output buffer around the socket.
+ *
+ * Owns: the socket and both buffers. Refuses: to wait (every call returns at once) and to know what a frame means.
+ */
+#ifndef KSEG_COURIER_WIRE_IO_H
+#define KSEG_COURIER_WIRE_IO_H
+
+#include <stdbool.h>
+
+#include "courier/memory.h"
+#include "wire/wire.h"
+
+typedef struct KsegWireIo
+{
+	int fd;
+	bool closed;    /* the other side has gone: leave */
+	KsegBuffer in;  /* data[in_at … length) is not taken yet */
+	size_t in_at;
+	KsegBuffer out; /* data[out_at … length) is not written yet */
+	size_t out_at;
+} KsegWireIo;
+
+typedef enum KsegWireNext
+{
+	KSEG_WIRE_FRAME,  /* here is one */
+	KSEG_WIRE_MORE,   /* not whole yet */
+	KSEG_WIRE_GARBAGE /* no kseg wrote this */
+} KsegWireNext;
+
+extern void wire_io_open(KsegWireIo *io, int fd);
+
+/* Take in what has come, up to one chunk. False when nothing was there. At end of file or a broken socket: closed. */
+extern bool wire_io_read(KsegWireIo *io);
+
+/* The next frame of the input. Its payload lives until the next wire_io_read. */
+extern KsegWireNext wire_io_next_frame(KsegWireIo *io, KsegFrame *frame);
+
+/* Forget what has been read: nobody will look at it. */
+extern void wire_io_discard(KsegWireIo *io);
+
+/* Overwrite the bytes of a frame that has been taken: it held the write key. */
+extern void wire_io_wipe(const KsegFrame *frame);
+
+/* Put a frame into the output; the caller fills the length payload bytes that it is given, before the next call. */
+extern uint8_t *wire_io_put_frame(KsegWireIo *io, KsegFrameType type, size_t length);
+
+/* Write as much of the output as the socket takes now. A broken socket: closed. */
+extern void wire_io_flush(KsegWireIo *io);
+
+/* Bytes of the output that are not written yet. */
+extern size_t wire_io_pending(const KsegWireIo *io);
+
+/* Has the other side closed, without reading? Asked while the input is held back. Sets closed. */
+extern void wire_io_probe(KsegWireIo *io);
+
+#endif /* KSEG_COURIER_WIRE_IO_H */

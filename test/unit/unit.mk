@@ -1,0 +1,103 @@
+# The courier's own tests: C programs that need no PostgreSQL. Run from the top: make -f test/unit/unit.mk check
+#
+#   check       every unit program, under the address and undefined behaviour sanitizers, against a courier built so too
+#   fuzz-smoke  every fuzz target for FUZZ_SECONDS (20); a skip where clang has no libFuzzer
+#   build       the programs alone, and for benchmarks build/unit/receiver and build/unit/feed (optimized, no sanitizer)
+#
+# Both tests print one TAP stream for each program.
+UNIT = test/unit
+OUT = build/unit
+FUZZ_SECONDS ?= 20
+CLANG ?= $(firstword $(foreach name,clang clang-14 clang-16 clang-19,$(shell command -v $(name))))
+
+PACKAGES = libcurl json-c libdeflate
+UNIT_CFLAGS = -std=gnu11 -g -Wall -Wextra -Werror -Isrc -I$(UNIT) -DKSEG_BUILD='"unit"' $(shell pkg-config --cflags $(PACKAGES))
+UNIT_LIBS = $(shell pkg-config --libs $(PACKAGES))
+SANITIZE = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+
+COURIER = $(wildcard src/courier/*.c src/wire/*.c)
+# Without main.c it is what unit programs and fuzz targets are linked with.
+PARTS = $(filter-out src/courier/main.c,$(COURIER))
+HEADERS = $(wildcard src/courier/*.h src/wire/*.h $(UNIT)/*.h)
+
+# Programs that call the courier's functions, and programs that talk to the courier.
+PURE = wire config answer batch
+TALK = deliver faults check
+TESTS = $(PURE:%=$(OUT)/test_%) $(TALK:%=$(OUT)/test_%)
+FUZZ = wire config answer
+
+SAN_OBJS = $(PARTS:%.c=$(OUT)/san/%.o)
+FUZZ_OBJS = $(PARTS:%.c=$(OUT)/fuzz/%.o)
+
+build: $(TESTS) $(OUT)/courier $(OUT)/receiver $(OUT)/feed
+
+check: $(TESTS) $(OUT)/courier
+	@status=0; for program in $(TESTS); do \
+	  echo "# $$program"; \
+	  KSEG_COURIER=$(OUT)/courier $$program || status=1; \
+	done; exit $$status
+
+$(OUT)/san/%.o: %.c $(HEADERS) $(UNIT)/unit.mk
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -c -o $@ $<
+
+$(OUT)/courier: $(OUT)/san/src/courier/main.o $(SAN_OBJS)
+	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
+
+$(PURE:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(SAN_OBJS)
+	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
+
+$(TALK:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(OUT)/san/$(UNIT)/harness.o $(OUT)/san/src/wire/wire.o
+	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
+
+$(OUT)/receiver: test/bench/receiver.c $(UNIT)/unit.mk
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -O2 -o $@ $< $(UNIT_LIBS)
+
+# The feeder and the courier it feeds must be of one build: KSEG_BUILD=… as in pgxs.mk for the real courier.
+$(OUT)/feed: $(UNIT)/feed.c src/wire/wire.c $(HEADERS) $(UNIT)/unit.mk
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -O2 -o $@ $(UNIT)/feed.c src/wire/wire.c
+$(OUT)/feed-courier: $(COURIER) $(HEADERS) $(UNIT)/unit.mk
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -O2 -o $@ $(COURIER) $(UNIT_LIBS)
+
+# What the courier alone does: 1 M events over 4 lanes to a receiver, plain and packed.
+bench-courier: $(OUT)/feed $(OUT)/feed-courier $(OUT)/receiver
+	@rm -f $(OUT)/port; $(OUT)/receiver --port-file $(OUT)/port & receiver=$$!; trap 'kill $$receiver; wait' EXIT; \
+	until [ -s $(OUT)/port ]; do kill -0 $$receiver || exit 1; done; \
+	echo none; $(OUT)/feed $(OUT)/feed-courier $$(cat $(OUT)/port) && \
+	echo gzip; $(OUT)/feed $(OUT)/feed-courier $$(cat $(OUT)/port) --gzip
+
+FUZZ_FLAGS = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+
+$(OUT)/fuzz/%.o: %.c $(HEADERS) $(UNIT)/unit.mk
+	@mkdir -p $(@D)
+	$(CLANG) $(UNIT_CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+
+$(OUT)/fuzz_%: $(OUT)/fuzz/$(UNIT)/fuzz_%.o $(FUZZ_OBJS)
+	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(UNIT_LIBS)
+
+# libFuzzer's runtime is a package of its own: try whether this clang has it.
+HAS_FUZZER = $(if $(CLANG),$(shell echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n > 9; }' \
+	| $(CLANG) -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null && echo yes))
+
+ifeq ($(HAS_FUZZER),yes)
+fuzz-smoke: $(FUZZ:%=$(OUT)/fuzz_%)
+	@status=0; number=0; for target in $(FUZZ); do \
+	  number=$$((number + 1)); mkdir -p $(OUT)/corpus/$$target; \
+	  if $(OUT)/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=5 -verbosity=0 \
+	      -artifact_prefix=$(OUT)/corpus/ $(OUT)/corpus/$$target $(UNIT)/corpus/$$target >$(OUT)/fuzz_$$target.log 2>&1; \
+	  then echo "ok $$number - fuzz_$$target for $(FUZZ_SECONDS) s"; \
+	  else echo "not ok $$number - fuzz_$$target for $(FUZZ_SECONDS) s"; sed 's/^/# /' $(OUT)/fuzz_$$target.log; status=1; fi; \
+	done; echo "1..$$number"; exit $$status
+else
+fuzz-smoke:
+	@echo '1..0 # SKIP there is no clang with libFuzzer'
+endif
+
+clean:
+	rm -rf $(OUT)
+
+.PHONY: build check bench-courier fuzz-smoke clean
+.SECONDARY:
