@@ -1,0 +1,514 @@
+/*
+ * link.c
+ *	  One courier and the talk with it. See link.h, and wire.h for the talk.
+ *
+ * Invariants:
+ * - fed - settled never exceeds the credit, in events and in bytes (link_has_credit, asserted in link_feed).
+ * - A KsegLink is in the list of open links from before it owns anything until it owns nothing.
+ * - After state left KSEG_LINK_OPEN nothing more is written to the socket.
+ */
+#include "postgres.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/ilist.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "link/courier_process.h"
+#include "link/link.h"
+
+/*
+ * Bytes taken from the socket at once. Frames from the courier are small (a STATUS has under 1 kB) and only REJECTED
+ * ones are large, so the buffer starts small and grows to a frame's size when one needs it.
+ */
+#define LINK_INPUT_START (16 * 1024)
+
+struct KsegLink
+{
+	dlist_node node; /* in open_links while it owns something */
+	MemoryContext context;
+	MemoryContextCallback cleanup;
+	KsegLinkHandler handler;
+	void *argument;
+
+	pid_t pid;            /* 0: none */
+	int socket;           /* -1: none */
+	bool counted;         /* the socket is counted by fd.c */
+	WaitEventSet *waiter; /* NULL: none */
+	int exit_status;      /* after the end: as from waitpid */
+
+	KsegLinkState state;
+	bool greeted; /* the courier's HELLO was right */
+	KsegLinkFailure failure;
+	KsegLinkCredit credit;
+	KsegWireStatus status;
+	KsegWireLane lanes[KSEG_LANES_MAX];
+	uint64 fed_lane[KSEG_LANES_MAX];
+	uint64 fed_events;
+	uint64 fed_bytes;
+
+	StringInfoData input; /* bytes received and not yet taken apart */
+};
+
+static dlist_head open_links = DLIST_STATIC_INIT(open_links);
+static uint32 link_wait_event = 0;
+
+/* ---------- owning and letting go ---------- */
+
+void
+link_close(KsegLink *link)
+{
+	if (link == NULL || link->node.next == NULL)
+		return;
+	dlist_delete(&link->node);
+	link->node.next = NULL;
+	if (link->waiter != NULL)
+		FreeWaitEventSet(link->waiter);
+	if (link->socket >= 0)
+		close(link->socket);
+	if (link->counted)
+		ReleaseExternalFD();
+	if (link->pid > 0)
+		link->exit_status = courier_process_end(link->pid);
+	link->waiter = NULL;
+	link->socket = -1;
+	link->counted = false;
+	link->pid = 0;
+}
+
+static void
+link_context_callback(void *argument)
+{
+	link_close((KsegLink *) argument);
+}
+
+static void
+link_exit_callback(int code, Datum argument)
+{
+	while (!dlist_is_empty(&open_links))
+		link_close(dlist_container(KsegLink, node, dlist_head_node(&open_links)));
+}
+
+/* Make a link that owns nothing yet, with its cleanup in place. */
+static KsegLink *
+link_create(KsegLinkHandler handler, void *argument)
+{
+	static bool registered = false;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "kseg link", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	KsegLink *link = palloc0(sizeof(KsegLink));
+
+	if (!registered)
+	{
+		before_shmem_exit(link_exit_callback, 0);
+		link_wait_event = kseg_compat_wait_event("KsegCourier");
+		registered = true;
+	}
+	link->context = context;
+	link->handler = handler;
+	link->argument = argument;
+	link->socket = -1;
+	initStringInfo(&link->input);
+	enlargeStringInfo(&link->input, LINK_INPUT_START);
+	link->cleanup.func = link_context_callback;
+	link->cleanup.arg = link;
+	MemoryContextRegisterResetCallback(context, &link->cleanup);
+	dlist_push_head(&open_links, &link->node);
+	MemoryContextSwitchTo(previous);
+	return link;
+}
+
+/* ---------- what the courier says ---------- */
+
+static char *
+link_copy_text(KsegLink *link, KsegText text)
+{
+	char *copy = MemoryContextAlloc(link->context, text.length + 1);
+
+	memcpy(copy, text.data, text.length);
+	copy[text.length] = '\0';
+	return copy;
+}
+
+static void
+link_fail(KsegLink *link, KsegFailure reason, const char *message, const char *detail, const char *hint)
+{
+	link->failure.reason = reason;
+	link->failure.message = message;
+	link->failure.detail = detail;
+	link->failure.hint = hint;
+	link->state = KSEG_LINK_FAILED;
+}
+
+static void
+link_take_hello(KsegLink *link, const KsegFrame *frame)
+{
+	KsegReader reader;
+	uint32 version;
+	KsegText build;
+
+	kseg_reader_init(&reader, frame);
+	version = kseg_read_u32(&reader);
+	build = kseg_read_text(&reader);
+	if (!reader.failed && version == KSEG_WIRE_VERSION && build.length == strlen(KSEG_BUILD) &&
+	    memcmp(build.data, KSEG_BUILD, build.length) == 0)
+		link->greeted = true;
+	else
+		link_fail(
+		    link, KSEG_FAILURE_BUILD, "kseg's courier is of another build than the loaded kseg.so",
+		    psprintf("Loaded is build %s, the courier beside it is %s.", KSEG_BUILD,
+		             link_copy_text(link, build)),
+		    "After installing another version of kseg start new sessions; restart the server if kseg is "
+		    "preloaded.");
+}
+
+static void
+link_take_failed(KsegLink *link, const KsegFrame *frame)
+{
+	KsegReader reader;
+	uint32 reason;
+	char *message;
+	char *detail;
+	char *hint;
+
+	kseg_reader_init(&reader, frame);
+	reason = kseg_read_u32(&reader);
+	link->failure.http_status = kseg_read_u32(&reader);
+	message = link_copy_text(link, kseg_read_text(&reader));
+	detail = link_copy_text(link, kseg_read_text(&reader));
+	hint = link_copy_text(link, kseg_read_text(&reader));
+	if (kseg_reader_done(&reader))
+		link_fail(link, (KsegFailure) reason, message, detail, hint);
+	else
+		link_fail(link, KSEG_FAILURE_INTERNAL, "kseg's courier sent a failure that is none", "", "");
+}
+
+static void
+link_take_status(KsegLink *link, const KsegFrame *frame)
+{
+	KsegWireStatus status;
+
+	if (!kseg_status_read(frame, &status, link->lanes, KSEG_LANES_MAX))
+		link_fail(link, KSEG_FAILURE_INTERNAL, "kseg's courier sent a status that is none", "", "");
+	else
+	{
+		link->status = status;
+		link->handler(link->argument, NULL);
+	}
+}
+
+/* Texts of a frame that ends the run are kept in the link's context; a handler chooses its own. */
+static void
+link_take_frame(KsegLink *link, const KsegFrame *frame)
+{
+	MemoryContext previous = MemoryContextSwitchTo(link->context);
+
+	if (!link->greeted && frame->type != KSEG_FRAME_HELLO && frame->type != KSEG_FRAME_FAILED)
+		link_fail(link, KSEG_FAILURE_INTERNAL, "kseg's courier did not greet", "", "");
+	else if (frame->type == KSEG_FRAME_HELLO)
+		link_take_hello(link, frame);
+	else if (frame->type == KSEG_FRAME_STATUS)
+		link_take_status(link, frame);
+	else if (frame->type == KSEG_FRAME_REJECTED || frame->type == KSEG_FRAME_CHECK)
+		link->handler(link->argument, frame);
+	else if (frame->type == KSEG_FRAME_DONE)
+		link->state = KSEG_LINK_DONE;
+	else if (frame->type == KSEG_FRAME_FAILED)
+		link_take_failed(link, frame);
+	else
+		link_fail(link, KSEG_FAILURE_INTERNAL, "kseg's courier sent an unknown frame", "", "");
+	MemoryContextSwitchTo(previous);
+}
+
+/* Take apart every whole frame in the input; what is left of the next one moves to the front. */
+static void
+link_take_frames(KsegLink *link)
+{
+	StringInfo input = &link->input;
+	Size at = 0;
+
+	while (link->state == KSEG_LINK_OPEN)
+	{
+		KsegFrame frame;
+		int taken = kseg_frame_parse((uint8 *) input->data + at, input->len - at, &frame);
+
+		if (taken == 0)
+			break;
+		if (taken < 0)
+		{
+			link_fail(link, KSEG_FAILURE_INTERNAL, "kseg's courier sent a frame that is too long", "", "");
+			break;
+		}
+		link_take_frame(link, &frame);
+		at += taken;
+	}
+	memmove(input->data, input->data + at, input->len - at);
+	input->len -= at;
+}
+
+/* The socket's other end is closed: the courier has ended, and not as agreed. */
+static void
+link_lose(KsegLink *link)
+{
+	if (link->state != KSEG_LINK_OPEN)
+		return;
+	link->state = KSEG_LINK_LOST;
+	if (link->pid > 0)
+		link->exit_status = courier_process_end(link->pid);
+	link->pid = 0;
+}
+
+/* Read all that has arrived, without waiting. */
+static void
+link_receive(KsegLink *link)
+{
+	while (link->state == KSEG_LINK_OPEN)
+	{
+		ssize_t got;
+
+		/* Room for what is missing of a frame: at most KSEG_FRAME_MAX, then link_take_frames objects. */
+		enlargeStringInfo(&link->input, LINK_INPUT_START);
+		got = recv(link->socket, link->input.data + link->input.len, link->input.maxlen - link->input.len - 1,
+		           0);
+		if (got > 0)
+		{
+			link->input.len += got;
+			link_take_frames(link);
+		}
+		else if (got < 0 && errno == EINTR)
+			continue;
+		else if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
+		else
+			link_lose(link);
+	}
+}
+
+/* ---------- waiting and writing ---------- */
+
+/* Wait until the courier has said something, or also until the socket takes bytes; answers interrupts. */
+static void
+link_wait(KsegLink *link, bool for_write)
+{
+	WaitEvent event;
+
+	ModifyWaitEvent(link->waiter, 0, WL_SOCKET_READABLE | (for_write ? WL_SOCKET_WRITEABLE : 0), NULL);
+	if (WaitEventSetWait(link->waiter, -1, &event, 1, link_wait_event) == 1)
+	{
+		if (event.events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+		if (event.events & WL_SOCKET_READABLE)
+			link_receive(link);
+	}
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Drop the bytes that were written from the head of a vector. */
+static void
+link_advance(struct iovec *vector, int count, Size written)
+{
+	for (int i = 0; i < count && written > 0; i++)
+	{
+		Size taken = Min(written, vector[i].iov_len);
+
+		vector[i].iov_base = (char *) vector[i].iov_base + taken;
+		vector[i].iov_len -= taken;
+		written -= taken;
+	}
+}
+
+/* Write all of it, waiting while the socket is full. False: the run ended meanwhile. */
+static bool
+link_write(KsegLink *link, struct iovec *vector, int count)
+{
+	Size left = 0;
+
+	for (int i = 0; i < count; i++)
+		left += vector[i].iov_len;
+	while (left > 0 && link->state == KSEG_LINK_OPEN)
+	{
+		struct msghdr message = {.msg_iov = vector, .msg_iovlen = count};
+		ssize_t written = sendmsg(link->socket, &message, MSG_NOSIGNAL);
+
+		if (written > 0)
+		{
+			left -= written;
+			link_advance(vector, count, written);
+		}
+		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+			link_wait(link, true);
+		else if (errno != EINTR)
+		{
+			/* It may have said why before it went. */
+			link_receive(link);
+			link_lose(link);
+		}
+	}
+	return link->state == KSEG_LINK_OPEN;
+}
+
+static bool
+link_write_frame(KsegLink *link, KsegFrameType type, const void *payload, Size length)
+{
+	uint8 header[KSEG_FRAME_HEADER];
+	struct iovec vector[2] = {{header, sizeof(header)}, {(void *) payload, length}};
+
+	kseg_frame_header(header, type, 0, length);
+	return link_write(link, vector, 2);
+}
+
+/* ---------- the talk ---------- */
+
+KsegLink *
+link_open(KsegLinkHandler handler, void *argument)
+{
+	KsegLink *link = link_create(handler, argument);
+	uint8 hello[sizeof(KSEG_BUILD) + 16];
+	uint8 *end;
+
+	if (!AcquireExternalFD())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+		                errmsg("could not reserve a file descriptor for kseg's courier: %m"),
+		                errhint("Raise max_files_per_process or \"ulimit -n\".")));
+	link->counted = true;
+	link->socket = courier_process_start(&link->pid);
+	link->waiter = kseg_compat_create_wait_event_set(3);
+	AddWaitEventToSet(link->waiter, WL_SOCKET_READABLE, link->socket, NULL, NULL);
+	AddWaitEventToSet(link->waiter, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(link->waiter, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+
+	end = kseg_write_u32(hello, KSEG_WIRE_VERSION);
+	end = kseg_write_text(end, KSEG_BUILD, strlen(KSEG_BUILD));
+	end = kseg_write_text(end, "", 0);
+	link_write_frame(link, KSEG_FRAME_HELLO, hello, end - hello);
+	return link;
+}
+
+void
+link_configure(KsegLink *link, const char *json, Size length, const KsegLinkCredit *credit)
+{
+	Assert(credit->lanes >= 1 && credit->lanes <= KSEG_LANES_MAX);
+	link->credit = *credit;
+	link_write_frame(link, KSEG_FRAME_CONFIG, json, length);
+}
+
+static uint64
+link_settled_bytes(const KsegLink *link)
+{
+	uint64 settled = 0;
+
+	for (uint32 i = 0; i < link->status.lanes; i++)
+		settled += link->lanes[i].bytes;
+	return settled;
+}
+
+/*
+ * May these events go now? An empty pipe takes anything, so that no bound can be so small that nothing ever goes.
+ * A retrying lane may hold its share only, so that the others' events find room while it waits.
+ */
+static bool
+link_has_credit(const KsegLink *link, uint16 lane, uint32 events, uint64 bytes)
+{
+	uint64 in_flight = link_in_flight(link);
+	uint64 lane_in_flight = link->fed_lane[lane] - link->lanes[lane].events;
+
+	if (in_flight == 0)
+		return true;
+	if (in_flight + events > link->credit.max_events)
+		return false;
+	if (link->lanes[lane].retrying && lane_in_flight > 0 &&
+	    lane_in_flight + events > link->credit.max_events / link->credit.lanes)
+		return false;
+	return link->fed_bytes - link_settled_bytes(link) + bytes <= link->credit.max_bytes;
+}
+
+bool
+link_feed(KsegLink *link, uint16 lane, StringInfo head, const char *json, uint32 json_length, uint32 events)
+{
+	uint64 bytes = json_length - (events - 1); /* credit counts events, not the commas between them */
+	uint32 payload = head->len - KSEG_FRAME_HEADER + json_length;
+	struct iovec vector[2] = {{head->data, head->len}, {(void *) json, json_length}};
+
+	Assert(lane < link->credit.lanes && payload <= KSEG_FRAME_MAX);
+	link_receive(link);
+	while (link->state == KSEG_LINK_OPEN && !link_has_credit(link, lane, events, bytes))
+		link_wait(link, false);
+	if (link->state != KSEG_LINK_OPEN)
+		return false;
+	kseg_frame_header((uint8 *) head->data, KSEG_FRAME_EVENTS, lane, payload);
+	link->fed_lane[lane] += events;
+	link->fed_events += events;
+	link->fed_bytes += bytes;
+	return link_write(link, vector, 2);
+}
+
+bool
+link_poll(KsegLink *link)
+{
+	link_receive(link);
+	return link->state == KSEG_LINK_OPEN;
+}
+
+KsegLinkState
+link_finish(KsegLink *link)
+{
+	link_write_frame(link, KSEG_FRAME_END, NULL, 0);
+	while (link->state == KSEG_LINK_OPEN)
+		link_wait(link, false);
+	return link->state;
+}
+
+/* ---------- what is known ---------- */
+
+KsegLinkState
+link_state(const KsegLink *link)
+{
+	return link->state;
+}
+
+const KsegLinkFailure *
+link_failure(const KsegLink *link)
+{
+	return &link->failure;
+}
+
+const KsegWireStatus *
+link_status(const KsegLink *link)
+{
+	return &link->status;
+}
+
+uint64
+link_fed(const KsegLink *link)
+{
+	return link->fed_events;
+}
+
+uint64
+link_in_flight(const KsegLink *link)
+{
+	uint64 settled = 0;
+
+	for (uint32 i = 0; i < link->status.lanes; i++)
+		settled += link->lanes[i].events;
+	return link->fed_events - settled;
+}
+
+char *
+link_end_words(KsegLink *link)
+{
+	if (link->exit_status == -1)
+		return pstrdup("ended in an unknown way");
+	if (WIFEXITED(link->exit_status))
+		return psprintf("ended with exit code %d", WEXITSTATUS(link->exit_status));
+	return psprintf("ended by signal %d", WTERMSIG(link->exit_status));
+}

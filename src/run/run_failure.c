@@ -1,0 +1,120 @@
+/*
+ * run_failure.c
+ *	  What a failed run tells its caller.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "run/segment_run.h"
+
+/* SQLSTATEs by reason: class 08 is what a job may try again, 28 and 42 want a human. */
+static const struct
+{
+	KsegFailure reason;
+	int sqlerrcode;
+} failure_codes[] = {
+    {KSEG_FAILURE_INTERNAL, ERRCODE_INTERNAL_ERROR},
+    {KSEG_FAILURE_BUILD, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE},
+    {KSEG_FAILURE_CONFIG, ERRCODE_CONFIG_FILE_ERROR},
+    {KSEG_FAILURE_AUTH, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION},
+    {KSEG_FAILURE_REFUSED, ERRCODE_FDW_ERROR},
+    {KSEG_FAILURE_EXHAUSTED, ERRCODE_CONNECTION_FAILURE},
+    {KSEG_FAILURE_ADDRESS, ERRCODE_INSUFFICIENT_PRIVILEGE},
+};
+
+static int
+failure_sqlerrcode(KsegFailure reason)
+{
+	for (int i = 0; i < lengthof(failure_codes); i++)
+	{
+		if (failure_codes[i].reason == reason)
+			return failure_codes[i].sqlerrcode;
+	}
+	return ERRCODE_INTERNAL_ERROR;
+}
+
+static KsegRunFailure *
+failure_make(int sqlerrcode, const char *message, const char *detail, const char *hint)
+{
+	KsegRunFailure *failure = palloc(sizeof(KsegRunFailure));
+
+	failure->sqlerrcode = sqlerrcode;
+	failure->message = pstrdup(message);
+	failure->detail = detail != NULL && detail[0] != '\0' ? pstrdup(detail) : NULL;
+	failure->hint = hint != NULL && hint[0] != '\0' ? pstrdup(hint) : NULL;
+	return failure;
+}
+
+KsegRunFailure *
+run_failure_of_link(KsegLink *link)
+{
+	const KsegLinkFailure *failure = link_failure(link);
+
+	if (link_state(link) == KSEG_LINK_FAILED)
+		return failure_make(failure_sqlerrcode(failure->reason), failure->message, failure->detail,
+		                    failure->hint);
+	if (link_state(link) == KSEG_LINK_LOST)
+		return failure_make(
+		    ERRCODE_CONNECTION_FAILURE, "kseg's courier was lost",
+		    psprintf("The process %s.", link_end_words(link)),
+		    "Repeat the run: events that had arrived keep their ids, so Segment drops the repeats.");
+	return NULL;
+}
+
+KsegRunFailure *
+run_failure_of_timeout(int timeout_ms)
+{
+	return failure_make(ERRCODE_QUERY_CANCELED, "the run was stopped by its timeout",
+	                    psprintf("timeout is %g seconds.", timeout_ms / 1000.0),
+	                    "Raise timeout, or send fewer rows with row_limit or a WHERE clause.");
+}
+
+char *
+run_figures_text(const KsegRun *run)
+{
+	const KsegFigures *figures = &run->figures;
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(
+	    &text,
+	    "Run %s: " UINT64_FORMAT " rows, " UINT64_FORMAT " sent, " UINT64_FORMAT " repeated, " UINT64_FORMAT
+	    " invalid, " UINT64_FORMAT " rejected, " UINT64_FORMAT " open, " UINT64_FORMAT " retries.",
+	    DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&run->id))), figures->rows, figures->sent,
+	    figures->repeated, figures->invalid, figures->rejected, figures->open, figures->retries);
+	if (figures->first_problem != NULL)
+		appendStringInfo(&text, " First problem: %s.", figures->first_problem);
+	return text.data;
+}
+
+void
+run_raise_failure(const KsegRun *run)
+{
+	const KsegRunFailure *failure = run->failure;
+
+	ereport(ERROR, (errcode(failure->sqlerrcode), errmsg("%s", failure->message),
+	                errdetail("%s%s%s", failure->detail ? failure->detail : "", failure->detail ? " " : "",
+	                          run_figures_text(run)),
+	                failure->hint ? errhint("%s", failure->hint) : 0));
+}
+
+void
+run_warn(const KsegRun *run)
+{
+	const KsegFigures *figures = &run->figures;
+	uint64 lost = figures->invalid + figures->rejected;
+	char *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&run->id)));
+
+	if (lost == 0)
+		return;
+	ereport(WARNING,
+	        (errcode(ERRCODE_WARNING),
+	         errmsg(UINT64_FORMAT " of " UINT64_FORMAT " rows were not delivered: " UINT64_FORMAT
+	                              " invalid, " UINT64_FORMAT " rejected",
+	                lost, figures->rows, figures->invalid, figures->rejected),
+	         errdetail("First problem: %s.", figures->first_problem ? figures->first_problem : "unknown"),
+	         run->letters != NULL
+	             ? errhint("They are kept: SELECT * FROM kseg.dead_letter WHERE run = '%s'.", id)
+	             : 0));
+}
