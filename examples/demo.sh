@@ -109,7 +109,8 @@ is Segment there:       SELECT * FROM kseg.test_server('segment');
 TEXT
   if [ -t 0 ] && [ -t 1 ]; then
     printf '   Leaving this psql (\\q) stops and removes it all.\n\n'
-    user_run "$PG_BIN/psql" -X -P linestyle=unicode || true
+    trap : INT                 # Ctrl-C is psql's: it ends a statement, not the demo
+    user_run "$PG_BIN/psql" -X || true
   else
     printf '   To stop and remove it all: kill %s\n' $$
     wait_run tail --pid="$SANDBOX_PID" -f /dev/null

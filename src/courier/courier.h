@@ -22,6 +22,7 @@ typedef struct KsegCourier
 	KsegSecret secret;
 	KsegFailureReport failure; /* set by anybody, ends the run */
 	bool ended;                /* END has come: deliver what there is without waiting for more */
+	bool peer_waits;           /* WAITING has come: no events will, until something is settled */
 } KsegCourier;
 
 typedef struct KsegJob

@@ -128,12 +128,16 @@ talk_take_frame(Talk *talk, const KsegFrame *frame, int64_t now)
 {
 	bool feeding = talk->stage == TALK_JOB && talk->job->takes_events && !talk->courier.ended;
 
+	talk->courier.peer_waits = feeding && frame->type == KSEG_FRAME_WAITING && frame->length == 0;
+
 	if (talk->stage == TALK_HELLO && frame->type == KSEG_FRAME_HELLO)
 		talk_take_hello(talk, frame);
 	else if (talk->stage == TALK_CONFIG && frame->type == KSEG_FRAME_CONFIG)
 		talk_take_config(talk, frame);
 	else if (feeding && frame->type == KSEG_FRAME_EVENTS)
 		talk_take_events(talk, frame, now);
+	else if (talk->courier.peer_waits)
+		return;
 	else if (talk->stage == TALK_JOB && !talk->courier.ended && frame->type == KSEG_FRAME_END && frame->length == 0)
 		talk->courier.ended = true;
 	else

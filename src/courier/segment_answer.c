@@ -56,7 +56,7 @@ answer_reset(KsegAnswer *answer)
 	answer->body_length = 0;
 }
 
-/* Digits only, as RFC 9110 has delay-seconds; larger than the longest wait is all the same. -1: no such number. */
+/* Digits only, as RFC 9110 has delay-seconds; any number larger than the longest wait is as good. -1: no such number. */
 static int64_t
 answer_parse_seconds(const char *value, size_t length)
 {
@@ -89,6 +89,9 @@ answer_parse_retry_after(const char *value, size_t length, int64_t unix_ms)
 	when = curl_getdate(date, NULL);
 	if (when == (time_t) -1)
 		return -1;
+	/* In seconds first: a date of year 666666666 is one for curl_getdate, and has no milliseconds in 64 bits. */
+	if (when > unix_ms / 1000 + KSEG_WAIT_MAX_MS)
+		return KSEG_WAIT_MAX_MS;
 	return (int64_t) when * 1000 > unix_ms ? (int64_t) when * 1000 - unix_ms : 0;
 }
 

@@ -88,12 +88,31 @@ deliver_take_results(KsegDeliver *deliver, int64_t now)
 	return any;
 }
 
+/*
+ * PostgreSQL has no credit left, and none comes back because every lane waits for its batch to be full. Then what is
+ * there is sent as it is.
+ */
+static bool
+deliver_is_starved(const KsegDeliver *deliver)
+{
+	bool starved = deliver->runway.courier->peer_waits;
+
+	for (uint32_t i = 0; starved && i < deliver->runway.status.lanes; i++)
+	{
+		const KsegLane *lane = &deliver->lanes[i];
+
+		starved = lane->state == KSEG_LANE_IDLE && (lane->head == NULL || !lane->head->closed);
+	}
+	return starved;
+}
+
 /* Begin what is due; returns when the next thing will be. */
 static int64_t
 deliver_send_due(KsegDeliver *deliver, int64_t now)
 {
 	int64_t next = KSEG_CLOCK_NEVER;
 
+	deliver->runway.starved = deliver_is_starved(deliver);
 	for (uint32_t i = 0; i < deliver->runway.status.lanes; i++)
 	{
 		KsegLane *lane = &deliver->lanes[i];

@@ -104,7 +104,7 @@ lane_next_due(const KsegLane *lane, int64_t now)
 		return KSEG_CLOCK_NEVER;
 	if (lane->state == KSEG_LANE_WAITING)
 		due = lane->resume_ms;
-	else if (lane->head->closed || lane->runway->courier->ended)
+	else if (lane->head->closed || lane->runway->courier->ended || lane->runway->starved)
 		due = now;
 	else
 		due = lane->head->first_ms + lane->runway->courier->config.upload_interval_ms;

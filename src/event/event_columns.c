@@ -47,27 +47,30 @@ typedef struct FieldRule
 #define ARGUMENT(name) #name, offsetof(KsegMapping, name)
 
 static const FieldRule rules[KSEG_FIELD_COUNT] = {
-	[KSEG_FIELD_USER_ID] = {"userId", "user_id", "user id", CALLS_ALL, CLASSES_ID, HINT_TEXT, ARGUMENT(user_id)},
-	[KSEG_FIELD_ANONYMOUS_ID] = {"anonymousId", "anonymous_id", "anonymous id", CALLS_ALL, CLASSES_ID, HINT_TEXT,
-                                 ARGUMENT(anonymous_id)},
-	[KSEG_FIELD_GROUP_ID] = {"groupId", "group_id", "group id", CALL(GROUP), CLASSES_ID, HINT_TEXT,
+    [KSEG_FIELD_USER_ID] = {"userId", "user_id", "user id", CALLS_ALL, CLASSES_ID, HINT_TEXT,
+                            ARGUMENT(user_id)},
+    [KSEG_FIELD_ANONYMOUS_ID] = {"anonymousId", "anonymous_id", "anonymous id", CALLS_ALL, CLASSES_ID,
+                                 HINT_TEXT, ARGUMENT(anonymous_id)},
+    [KSEG_FIELD_GROUP_ID] = {"groupId", "group_id", "group id", CALL(GROUP), CLASSES_ID, HINT_TEXT,
                              ARGUMENT(group_id)},
-	[KSEG_FIELD_PREVIOUS_ID] = {"previousId", "previous_id", "previous id", CALL(ALIAS), CLASSES_ID, HINT_TEXT,
-                                ARGUMENT(previous_id)},
-	[KSEG_FIELD_EVENT] = {"event", "event", "event name", CALL(TRACK), CLASSES_NAME, HINT_TEXT,
+    [KSEG_FIELD_PREVIOUS_ID] = {"previousId", "previous_id", "previous id", CALL(ALIAS), CLASSES_ID,
+                                HINT_TEXT, ARGUMENT(previous_id)},
+    [KSEG_FIELD_EVENT] = {"event", "event", "event name", CALL(TRACK), CLASSES_NAME, HINT_TEXT,
                           ARGUMENT(event_column)},
-	[KSEG_FIELD_NAME] = {"name", "name", "name", CALL(PAGE) | CALL(SCREEN), CLASSES_NAME, HINT_TEXT, ARGUMENT(name)},
-	[KSEG_FIELD_CATEGORY] = {"category", "category", "category", CALL(PAGE) | CALL(SCREEN), CLASSES_NAME, HINT_TEXT,
-                             ARGUMENT(category)},
-	[KSEG_FIELD_PROPERTIES] = {"properties", "properties", "properties", CALL(TRACK) | CALL(PAGE) | CALL(SCREEN),
-                               CLASSES_OBJECT, HINT_OBJECT},
-	[KSEG_FIELD_TRAITS] = {"traits", "traits", "traits", CALL(IDENTIFY) | CALL(GROUP), CLASSES_OBJECT, HINT_OBJECT},
-	[KSEG_FIELD_CONTEXT] = {"context", "context", "context", CALLS_ALL, CLASSES_OBJECT, HINT_OBJECT},
-	[KSEG_FIELD_INTEGRATIONS] = {"integrations", "integrations", "integrations", CALLS_ALL, CLASSES_OBJECT,
+    [KSEG_FIELD_NAME] = {"name", "name", "name", CALL(PAGE) | CALL(SCREEN), CLASSES_NAME, HINT_TEXT,
+                         ARGUMENT(name)},
+    [KSEG_FIELD_CATEGORY] = {"category", "category", "category", CALL(PAGE) | CALL(SCREEN), CLASSES_NAME,
+                             HINT_TEXT, ARGUMENT(category)},
+    [KSEG_FIELD_PROPERTIES] = {"properties", "properties", "properties",
+                               CALL(TRACK) | CALL(PAGE) | CALL(SCREEN), CLASSES_OBJECT, HINT_OBJECT},
+    [KSEG_FIELD_TRAITS] = {"traits", "traits", "traits", CALL(IDENTIFY) | CALL(GROUP), CLASSES_OBJECT,
+                           HINT_OBJECT},
+    [KSEG_FIELD_CONTEXT] = {"context", "context", "context", CALLS_ALL, CLASSES_OBJECT, HINT_OBJECT},
+    [KSEG_FIELD_INTEGRATIONS] = {"integrations", "integrations", "integrations", CALLS_ALL, CLASSES_OBJECT,
                                  HINT_OBJECT},
-	[KSEG_FIELD_TIMESTAMP] = {"timestamp", "timestamp", "event time", CALLS_ALL, CLASSES_TIME, HINT_TIME,
+    [KSEG_FIELD_TIMESTAMP] = {"timestamp", "timestamp", "event time", CALLS_ALL, CLASSES_TIME, HINT_TIME,
                               ARGUMENT(event_time)},
-	[KSEG_FIELD_MESSAGE_ID] = {"messageId", "message_id", "message id", CALLS_ALL, CLASSES_MESSAGE, HINT_TEXT,
+    [KSEG_FIELD_MESSAGE_ID] = {"messageId", "message_id", "message id", CALLS_ALL, CLASSES_MESSAGE, HINT_TEXT,
                                ARGUMENT(message_id)},
 };
 
@@ -137,7 +140,7 @@ column_nearest(const KsegSorting *sorting, const char *name)
 		if (length > NAMEDATALEN)
 			break;
 		distance =
-			varstr_levenshtein_less_equal(name, length, candidate, strlen(candidate), 1, 1, 1, best, true);
+		    varstr_levenshtein_less_equal(name, length, candidate, strlen(candidate), 1, 1, 1, best, true);
 		if (distance < best)
 		{
 			best = distance;
@@ -243,14 +246,16 @@ columns_check_names(const KsegSorting *sorting)
 			                errhint("Rename one with AS.")));
 	}
 	if (used == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the query's result has no columns")));
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the query's result has no columns")));
 }
 
 static void
 mapping_refuse_argument(const KsegMapping *mapping, const char *argument)
 {
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-	                errmsg("%s does not belong to a call of type %s", argument, event_call_name(mapping->call))));
+	ereport(ERROR,
+	        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+	         errmsg("%s does not belong to a call of type %s", argument, event_call_name(mapping->call))));
 }
 
 /* Arguments that the call has no field for, and two names for one event. */
@@ -267,9 +272,10 @@ mapping_check(const KsegMapping *mapping)
 	if (mapping->call != KSEG_CALL_TRACK)
 		mapping_refuse_argument(mapping, "event");
 	if (mapping->event_column != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		                errmsg("event and event_column exclude each other"),
-		                errhint("event is the name of every row's event, event_column is a column with names.")));
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		         errmsg("event and event_column exclude each other"),
+		         errhint("event is the name of every row's event, event_column is a column with names.")));
 	if (mapping->event[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("event must not be empty")));
 }
@@ -316,7 +322,8 @@ event_column_open(KsegSorting *sorting, int i, KsegColumn *column)
 {
 	column->attribute = i + 1;
 	column->name = pstrdup(column_name(sorting, i));
-	column->type = event_type_create(CurrentMemoryContext, TupleDescAttr(sorting->desc, i)->atttypid, column->name);
+	column->type =
+	    event_type_create(CurrentMemoryContext, TupleDescAttr(sorting->desc, i)->atttypid, column->name);
 }
 
 static void
@@ -339,8 +346,8 @@ static void
 field_refuse_missing(const KsegSorting *sorting, KsegField field, const char *words)
 {
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-	                errmsg("a call of type %s needs a column with the %s", event_call_name(sorting->mapping->call),
-	                       words),
+	                errmsg("a call of type %s needs a column with the %s",
+	                       event_call_name(sorting->mapping->call), words),
 	                errhint("Call the column %s, or name it with %s => '…'.", rules[field].snake,
 	                        rules[field].argument)));
 }

@@ -45,10 +45,10 @@ typedef struct KsegNode
 	const char *path;  /* UTF-8, from the event's root, parts joined by '.' */
 	KsegColumn column; /* a value: where from; an object: its base, if attribute is not 0 */
 	bool object;
-	bool keep_empty;   /* an object: written as {} rather than left out */
-	bool hashed;       /* part of the message id */
-	Jsonb *constant;   /* an object: members that lie under all others, or NULL */
-	List *children;    /* of KsegNode *, in column order */
+	bool keep_empty; /* an object: written as {} rather than left out */
+	bool hashed;     /* part of the message id */
+	Jsonb *constant; /* an object: members that lie under all others, or NULL */
+	List *children;  /* of KsegNode *, in column order */
 } KsegNode;
 
 typedef struct KsegColumns

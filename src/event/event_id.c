@@ -95,7 +95,8 @@ event_namespace_make(KsegNamespace *ns, const char *write_key)
 	    pg_hmac_final(hmac, digest, sizeof(digest)) < 0)
 	{
 		pg_hmac_free(hmac);
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute the namespace of message ids")));
+		ereport(ERROR,
+		        (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute the namespace of message ids")));
 	}
 	pg_hmac_free(hmac);
 	memcpy(ns->hash, digest, sizeof(ns->hash));

@@ -88,7 +88,7 @@ plan_reserve(KsegPlan *plan)
 {
 	KsegColumns *columns = plan->columns;
 	int nodes =
-		node_count(columns->properties) + node_count(columns->context) + node_count(columns->integrations);
+	    node_count(columns->properties) + node_count(columns->context) + node_count(columns->integrations);
 
 	plan->steps = palloc(sizeof(KsegStep) * (2 * nodes + KSEG_FIELD_COUNT + 1));
 	plan->objects = palloc0(sizeof(KsegObject) * (nodes + 1));
@@ -118,7 +118,8 @@ text_add(KsegPlan *plan, KsegField field)
 
 /* Bytes that are the same in every event; what of them the id takes is text, if path is not NULL. */
 static void
-constant_add(KsegPlan *plan, StringInfo bytes, const char *path, KsegCanonTag tag, const char *text, int length)
+constant_add(KsegPlan *plan, StringInfo bytes, const char *path, KsegCanonTag tag, const char *text,
+             int length)
 {
 	KsegStep *step = step_add(plan, KSEG_STEP_CONSTANT);
 
@@ -190,8 +191,8 @@ constant_text(KsegPlan *plan, Jsonb *constant, const char *name)
 	plan->writer.stop = KSEG_VALUE_MAX;
 	json_write_jsonb(&plan->writer, constant);
 	if (plan->writer.trouble != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s cannot be written as JSON", name),
-		                errdetail("%s", plan->writer.trouble)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("%s cannot be written as JSON", name), errdetail("%s", plan->writer.trouble)));
 	span.data = text.data;
 	span.length = text.len;
 	return span;
@@ -212,7 +213,8 @@ constant_object_add(KsegPlan *plan, const KsegNode *node)
 	json_write_bytes(&text, span.data, span.length);
 	json_write_char(&text, ',');
 	/* The id takes the members, as of an object that is merged. */
-	constant_add(plan, &text, node->hashed ? node->path : NULL, KSEG_CANON_JSON, span.data + 1, span.length - 2);
+	constant_add(plan, &text, node->hashed ? node->path : NULL, KSEG_CANON_JSON, span.data + 1,
+	             span.length - 2);
 }
 
 static void object_add(KsegPlan *plan, const KsegNode *node, bool send_null, bool inherits);

@@ -57,7 +57,7 @@ typedef struct KsegObject
 	int close_step;
 
 	/* the row */
-	int at; /* where its member begins in out */
+	int at;             /* where its member begins in out */
 	KsegSpan inherited; /* what the object around it has at its place; length 0: nothing */
 } KsegObject;
 
@@ -89,7 +89,7 @@ struct KsegPlan
 	KsegWriter writer;
 	TupleTableSlot *slot;
 	uint64 row;
-	int start; /* of the event in out */
+	int start;                        /* of the event in out */
 	KsegSpan texts[KSEG_FIELD_COUNT]; /* data NULL: missing */
 	StringInfoData user;
 	StringInfoData message_id;

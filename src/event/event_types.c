@@ -24,38 +24,38 @@ typedef struct TypeRule
 } TypeRule;
 
 static const TypeRule rules[] = {
-	{BOOLOID, KSEG_CLASS_BOOL, json_encode_bool},
-	{INT2OID, KSEG_CLASS_INTEGER, json_encode_int2},
-	{INT4OID, KSEG_CLASS_INTEGER, json_encode_int4},
-	{INT8OID, KSEG_CLASS_INTEGER, json_encode_int8},
-	{OIDOID, KSEG_CLASS_INTEGER, json_encode_oid},
-	{FLOAT4OID, KSEG_CLASS_FLOAT, json_encode_float4},
-	{FLOAT8OID, KSEG_CLASS_FLOAT, json_encode_float8},
-	{NUMERICOID, KSEG_CLASS_NUMERIC, json_encode_numeric},
-	{TEXTOID, KSEG_CLASS_TEXT, json_encode_text},
-	{VARCHAROID, KSEG_CLASS_TEXT, json_encode_text},
-	{BPCHAROID, KSEG_CLASS_TEXT, json_encode_bpchar},
-	{NAMEOID, KSEG_CLASS_TEXT, json_encode_name},
-	{UUIDOID, KSEG_CLASS_UUID, json_encode_uuid},
-	{BYTEAOID, KSEG_CLASS_BYTES, json_encode_bytea},
-	{TIMESTAMPTZOID, KSEG_CLASS_INSTANT, json_encode_timestamp},
-	{TIMESTAMPOID, KSEG_CLASS_INSTANT, json_encode_timestamp},
-	{DATEOID, KSEG_CLASS_INSTANT, json_encode_date},
-	{TIMEOID, KSEG_CLASS_CLOCK, json_encode_time},
-	{TIMETZOID, KSEG_CLASS_CLOCK, json_encode_timetz},
-	{INTERVALOID, KSEG_CLASS_CLOCK, json_encode_interval},
-	{JSONOID, KSEG_CLASS_JSON, json_encode_json},
-	{JSONBOID, KSEG_CLASS_JSON, json_encode_jsonb},
-	{CASHOID, KSEG_CLASS_OTHER, json_encode_money},
+    {BOOLOID, KSEG_CLASS_BOOL, json_encode_bool},
+    {INT2OID, KSEG_CLASS_INTEGER, json_encode_int2},
+    {INT4OID, KSEG_CLASS_INTEGER, json_encode_int4},
+    {INT8OID, KSEG_CLASS_INTEGER, json_encode_int8},
+    {OIDOID, KSEG_CLASS_INTEGER, json_encode_oid},
+    {FLOAT4OID, KSEG_CLASS_FLOAT, json_encode_float4},
+    {FLOAT8OID, KSEG_CLASS_FLOAT, json_encode_float8},
+    {NUMERICOID, KSEG_CLASS_NUMERIC, json_encode_numeric},
+    {TEXTOID, KSEG_CLASS_TEXT, json_encode_text},
+    {VARCHAROID, KSEG_CLASS_TEXT, json_encode_text},
+    {BPCHAROID, KSEG_CLASS_TEXT, json_encode_bpchar},
+    {NAMEOID, KSEG_CLASS_TEXT, json_encode_name},
+    {UUIDOID, KSEG_CLASS_UUID, json_encode_uuid},
+    {BYTEAOID, KSEG_CLASS_BYTES, json_encode_bytea},
+    {TIMESTAMPTZOID, KSEG_CLASS_INSTANT, json_encode_timestamp},
+    {TIMESTAMPOID, KSEG_CLASS_INSTANT, json_encode_timestamp},
+    {DATEOID, KSEG_CLASS_INSTANT, json_encode_date},
+    {TIMEOID, KSEG_CLASS_CLOCK, json_encode_time},
+    {TIMETZOID, KSEG_CLASS_CLOCK, json_encode_timetz},
+    {INTERVALOID, KSEG_CLASS_CLOCK, json_encode_interval},
+    {JSONOID, KSEG_CLASS_JSON, json_encode_json},
+    {JSONBOID, KSEG_CLASS_JSON, json_encode_jsonb},
+    {CASHOID, KSEG_CLASS_OTHER, json_encode_money},
 };
 
 /*
- * Built-in types by output function whose text depends on no setting: no nest level for them. Everything else is taken
- * to depend (point on extra_float_digits, regclass on search_path, an extension's type on who knows what).
+ * Built-in types by output function whose text depends on no setting: no nest level for them, nor for strings. Everything
+ * else is taken to depend (point on extra_float_digits, regclass on search_path, an extension's type on who knows what).
  */
-static const Oid settled[] = {CHAROID, UNKNOWNOID, CSTRINGOID, XMLOID,    VOIDOID,    INETOID,    CIDROID,
-                              MACADDROID, MACADDR8OID, BITOID, VARBITOID, XIDOID, XID8OID, CIDOID,
-                              TIDOID,  LSNOID,     TSVECTOROID, TSQUERYOID, JSONPATHOID, PG_SNAPSHOTOID};
+static const Oid settled[] = {XMLOID, VOIDOID,     INETOID,    CIDROID,     MACADDROID,    MACADDR8OID,
+                              BITOID, VARBITOID,   XIDOID,     XID8OID,     CIDOID,        TIDOID,
+                              LSNOID, TSVECTOROID, TSQUERYOID, JSONPATHOID, PG_SNAPSHOTOID};
 
 static bool
 type_is_settled(Oid oid)
@@ -65,7 +65,7 @@ type_is_settled(Oid oid)
 		if (settled[i] == oid)
 			return true;
 	}
-	return get_typtype(oid) == TYPTYPE_ENUM;
+	return false;
 }
 
 static const TypeRule *
@@ -153,12 +153,12 @@ type_as_output(KsegType *type)
 	fmgr_info_cxt(function, &type->function, type->context);
 	get_type_category_preferred(type->oid, &category, &preferred);
 	/* "char" is of category Z since 15; UNKNOWN and enums are texts to their users. */
-	type->class = category == TYPCATEGORY_STRING || category == TYPCATEGORY_ENUM || category == TYPCATEGORY_UNKNOWN ||
-	                      type->oid == CHAROID
+	type->class = category == TYPCATEGORY_STRING || category == TYPCATEGORY_ENUM ||
+	                      category == TYPCATEGORY_UNKNOWN || type->oid == CHAROID
 	                  ? KSEG_CLASS_TEXT
 	                  : KSEG_CLASS_OTHER;
 	type->encode = json_encode_output;
-	type->settings = !type_is_settled(type->oid);
+	type->settings = type->class != KSEG_CLASS_TEXT && !type_is_settled(type->oid);
 }
 
 KsegType *
@@ -177,8 +177,7 @@ event_type_create_late(MemoryContext context, Oid oid)
 		type->class = rule->class;
 		type->encode = rule->encode;
 	}
-	else if (!type_as_array(type) && !type_as_composite(type) && !type_as_range(type) &&
-	         !type_as_cast(type))
+	else if (!type_as_array(type) && !type_as_composite(type) && !type_as_range(type) && !type_as_cast(type))
 		type_as_output(type);
 	MemoryContextSwitchTo(old);
 	return type;
@@ -216,7 +215,8 @@ composite_has_money(Oid oid, List *seen)
 	seen = lappend_oid(list_copy(seen), oid);
 	desc = lookup_rowtype_tupdesc(oid, -1);
 	for (int i = 0; i < desc->natts && !found; i++)
-		found = !TupleDescAttr(desc, i)->attisdropped && type_has_money(TupleDescAttr(desc, i)->atttypid, seen);
+		found =
+		    !TupleDescAttr(desc, i)->attisdropped && type_has_money(TupleDescAttr(desc, i)->atttypid, seen);
 	ReleaseTupleDesc(desc);
 	return found;
 }
@@ -225,9 +225,11 @@ KsegType *
 event_type_create(MemoryContext context, Oid oid, const char *column)
 {
 	if (type_has_money(oid, NIL))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		                errmsg("column \"%s\" is of type money or holds it, and cannot be sent", column),
-		                errdetail("The text of money depends on lc_monetary, so an event would depend on the session."),
-		                errhint("Cast it to numeric.")));
+		ereport(
+		    ERROR,
+		    (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		     errmsg("column \"%s\" is of type money or holds it, and cannot be sent", column),
+		     errdetail("The text of money depends on lc_monetary, so an event would depend on the session."),
+		     errhint("Cast it to numeric.")));
 	return event_type_create_late(context, oid);
 }

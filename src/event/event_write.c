@@ -255,9 +255,9 @@ message_id_read(KsegPlan *plan)
 		return false;
 	characters = utf8_length(text->data, text->length);
 	if (characters > MESSAGE_ID_MAX)
-		event_problem_note(
-			plan, column->name,
-			psprintf("message id of %d characters is over Segment's limit of %d", characters, MESSAGE_ID_MAX));
+		event_problem_note(plan, column->name,
+		                   psprintf("message id of %d characters is over Segment's limit of %d", characters,
+		                            MESSAGE_ID_MAX));
 	json_write_bytes(&plan->message_id, text->data, text->length);
 	plan->id = event_id_of_text(text->data, text->length);
 	return true;
@@ -329,8 +329,8 @@ size_check(KsegPlan *plan)
 	int size = plan->writer.out->len - plan->start;
 
 	if (size > KSEG_EVENT_MAX)
-		event_problem_note(
-			plan, NULL, psprintf("event of %d bytes is over Segment's limit of %d", size, KSEG_EVENT_MAX));
+		event_problem_note(plan, NULL,
+		                   psprintf("event of %d bytes is over Segment's limit of %d", size, KSEG_EVENT_MAX));
 }
 
 bool

@@ -210,8 +210,7 @@ members_hide(KsegMember *members, int count)
 		const KsegSpan *name = &sorted[i]->name;
 		const KsegSpan *next = &sorted[i + 1]->name;
 
-		sorted[i]->hidden =
-			name->length == next->length && memcmp(name->data, next->data, name->length) == 0;
+		sorted[i]->hidden = name->length == next->length && memcmp(name->data, next->data, name->length) == 0;
 	}
 	pfree(sorted);
 }

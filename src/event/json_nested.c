@@ -28,7 +28,7 @@ struct KsegShape
 	uint64 identifier;   /* typcache's number for this state of this row type */
 	const char *trouble; /* an attribute's name that has no UTF-8 form */
 	int count;
-	KsegType **types;    /* NULL: dropped */
+	KsegType **types; /* NULL: dropped */
 	KsegSpan *names;
 	Datum *values;
 	bool *nulls;
@@ -137,8 +137,8 @@ json_encode_array(KsegWriter *writer, KsegType *type, Datum value)
 	else
 	{
 		elements.type = type->element;
-		deconstruct_array(array, ARR_ELEMTYPE(array), type->element_length, type->element_by_value, type->element_align, &elements.values,
-		                  &elements.nulls, &count);
+		deconstruct_array(array, ARR_ELEMTYPE(array), type->element_length, type->element_by_value,
+		                  type->element_align, &elements.values, &elements.nulls, &count);
 		dimension_write(writer, &elements, ARR_NDIM(array), ARR_DIMS(array));
 	}
 	nesting_leave(writer, &nesting);
@@ -296,7 +296,8 @@ bound_write(KsegWriter *writer, KsegType *type, StringInfo text, const RangeBoun
 
 /* Append the range as range_out spells it, its bounds as our encoders do. */
 static void
-range_write(KsegWriter *writer, TypeCacheEntry *cache, KsegType *element, StringInfo text, const RangeType *range)
+range_write(KsegWriter *writer, TypeCacheEntry *cache, KsegType *element, StringInfo text,
+            const RangeType *range)
 {
 	RangeBound lower, upper;
 	bool empty;

@@ -18,20 +18,20 @@
  * The body of a numeric behind its varlena header, as it has been on disk since 9.1; a change of it would break
  * pg_upgrade. numeric_out is correct too, but costs three allocations and an intermediate copy a value.
  */
-#define HEADER_KIND        0xC000 /* two bits: positive, negative, short, special */
-#define HEADER_NEGATIVE    0x4000
-#define HEADER_SHORT       0x8000
-#define HEADER_SPECIAL     0xC000
-#define SPECIAL_KIND       0xF000
-#define SPECIAL_NAN        0xC000
-#define SPECIAL_POSITIVE   0xD000
-#define SHORT_NEGATIVE     0x2000
-#define SHORT_SCALE        0x1F80
-#define SHORT_SCALE_SHIFT  7
-#define SHORT_WEIGHT_SIGN  0x0040
-#define SHORT_WEIGHT       0x003F
-#define LONG_SCALE         0x3FFF
-#define DIGITS_OF_A_GROUP  4 /* a group is one base-10000 digit */
+#define HEADER_KIND       0xC000 /* two bits: positive, negative, short, special */
+#define HEADER_NEGATIVE   0x4000
+#define HEADER_SHORT      0x8000
+#define HEADER_SPECIAL    0xC000
+#define SPECIAL_KIND      0xF000
+#define SPECIAL_NAN       0xC000
+#define SPECIAL_POSITIVE  0xD000
+#define SHORT_NEGATIVE    0x2000
+#define SHORT_SCALE       0x1F80
+#define SHORT_SCALE_SHIFT 7
+#define SHORT_WEIGHT_SIGN 0x0040
+#define SHORT_WEIGHT      0x003F
+#define LONG_SCALE        0x3FFF
+#define DIGITS_OF_A_GROUP 4 /* a group is one base-10000 digit */
 
 typedef struct NumericParts
 {
@@ -42,9 +42,10 @@ typedef struct NumericParts
 	const char *digits; /* int16 each, not aligned */
 } NumericParts;
 
-static const char digit_pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                                  "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                                  "8081828384858687888990919293949596979899";
+static const char digit_pairs[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
 
 void
 json_write_int64(KsegWriter *writer, int64 value)

@@ -15,7 +15,8 @@
 #include "compat.h"
 #include "event/json_write.h"
 
-#define DAYS_OF_TIMESTAMP (INT64CONST(292000) * 365) /* whole days that int64 microseconds can count, rounded down */
+#define DAYS_OF_TIMESTAMP                                                                                    \
+	(INT64CONST(292000) * 365) /* whole days that int64 microseconds can count, rounded down */
 
 static inline char *
 pair_write(char *to, unsigned value)

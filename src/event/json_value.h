@@ -43,7 +43,7 @@ struct KsegType
 {
 	KsegEncode encode;
 	KsegTypeClass class;
-	Oid oid;          /* the base type, domains looked through */
+	Oid oid; /* the base type, domains looked through */
 	bool varlena;
 	bool settings;     /* the function's text depends on settings: enter the fixed ones before it */
 	FmgrInfo function; /* output function, or cast to json */

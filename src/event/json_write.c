@@ -7,6 +7,10 @@
  */
 #include "postgres.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 
@@ -15,10 +19,23 @@
 /*
  * What follows the backslash; 1: \u00xx; 0: no escape needed. Names are RFC 8259's. DEL and the C1 controls need none.
  */
-static const char escapes[256] = {
-	1, 1, 1, 1, 1, 1, 1, 1, 'b', 't', 'n', 1, 'f', 'r', 1, 1, /* 0x00 */
-	1, 1, 1, 1, 1, 1, 1, 1, 1,   1,   1,   1, 1,   1,   1, 1, /* 0x10 */
-	['"'] = '"', ['\\'] = '\\'};
+static const char escapes[256] = {1,           1,
+                                  1,           1,
+                                  1,           1,
+                                  1,           1,
+                                  'b',         't',
+                                  'n',         1,
+                                  'f',         'r',
+                                  1,           1, /* 0x00 */
+                                  1,           1,
+                                  1,           1,
+                                  1,           1,
+                                  1,           1,
+                                  1,           1,
+                                  1,           1,
+                                  1,           1,
+                                  1,           1, /* 0x10 */
+                                  ['"'] = '"', ['\\'] = '\\'};
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -69,8 +86,8 @@ json_text_convert(KsegWriter *writer, const char **text, int *length)
 	}
 	size = *length * MAX_CONVERSION_GROWTH + 1;
 	converted = palloc(size);
-	if (pg_do_encoding_conversion_buf(writer->conversion, GetDatabaseEncoding(), PG_UTF8, (unsigned char *) *text,
-	                                  *length, converted, size, true) != *length)
+	if (pg_do_encoding_conversion_buf(writer->conversion, GetDatabaseEncoding(), PG_UTF8,
+	                                  (unsigned char *) *text, *length, converted, size, true) != *length)
 	{
 		writer->trouble = "text has no UTF-8 form";
 		return false;
@@ -80,18 +97,41 @@ json_text_convert(KsegWriter *writer, const char **text, int *length)
 	return true;
 }
 
-/* Eight bytes at once: has one of them an escape? */
+/* Text is looked at and copied in blocks; 16 bytes are what one SSE2 register or two words hold. */
+#define BLOCK 16
+
+#ifdef __SSE2__
 static inline bool
-word_has_escape(uint64 word)
+block_has_escape(const char *text)
+{
+	__m128i block = _mm_loadu_si128((const __m128i *) text);
+	__m128i found = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
+
+	found = _mm_or_si128(found, _mm_cmpeq_epi8(block, _mm_set1_epi8('"')));
+	found = _mm_or_si128(found, _mm_cmpeq_epi8(block, _mm_set1_epi8('\\')));
+	return _mm_movemask_epi8(found) != 0;
+}
+#else
+static inline bool
+word_has_escape(const char *text)
 {
 	const uint64 ones = UINT64CONST(0x0101010101010101);
-	const uint64 tops = ones << 7;
-	uint64 quote = word ^ (ones * '"');
-	uint64 backslash = word ^ (ones * '\\');
+	uint64 word, quote, backslash;
 
+	memcpy(&word, text, sizeof(word));
+	quote = word ^ (ones * '"');
+	backslash = word ^ (ones * '\\');
 	/* Zero bytes of quote and backslash, and bytes of word below 0x20; a false alarm costs only the slow path. */
-	return (((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | ((word - ones * 0x20) & ~word)) & tops;
+	return ((((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | ((word - ones * 0x20) & ~word)) &
+	        (ones << 7)) != 0;
 }
+
+static inline bool
+block_has_escape(const char *text)
+{
+	return word_has_escape(text) || word_has_escape(text + sizeof(uint64));
+}
+#endif
 
 /* Append the escape of c, with room for the rest of the string behind it. */
 static char *
@@ -120,21 +160,16 @@ json_write_string(StringInfo out, const char *text, int length)
 	*to++ = '"';
 	while (text < end)
 	{
-		const char *word_end;
+		const char *block_end;
 
-		while (end - text >= 8)
+		while (end - text >= BLOCK && !block_has_escape(text))
 		{
-			uint64 word;
-
-			memcpy(&word, text, 8);
-			if (word_has_escape(word))
-				break;
-			memcpy(to, &word, 8);
-			to += 8;
-			text += 8;
+			memcpy(to, text, BLOCK);
+			to += BLOCK;
+			text += BLOCK;
 		}
-		word_end = Min(end, text + 8);
-		for (; text < word_end; text++)
+		block_end = Min(end, text + BLOCK);
+		for (; text < block_end; text++)
 		{
 			unsigned char c = *text;
 
@@ -157,7 +192,8 @@ hex_value(char c)
 static pg_wchar
 unescape_unit(const char *digits)
 {
-	return hex_value(digits[0]) << 12 | hex_value(digits[1]) << 8 | hex_value(digits[2]) << 4 | hex_value(digits[3]);
+	return hex_value(digits[0]) << 12 | hex_value(digits[1]) << 8 | hex_value(digits[2]) << 4 |
+	       hex_value(digits[3]);
 }
 
 /* One \uXXXX, or two that are a surrogate pair; from is behind the u. Returns the bytes read. */

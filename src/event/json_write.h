@@ -66,14 +66,14 @@ typedef struct KsegDay
 typedef struct KsegWriter
 {
 	StringInfo out;
-	KsegCanon *canon;     /* where the encoder at work notes the value; never NULL */
-	const char *trouble;  /* why the value just written is null; NULL: nothing is wrong */
-	int stop;             /* out->len at which arrays and objects are cut short */
-	int depth;            /* above 0 inside an array, a composite or a range */
-	bool spelled;         /* inside a range, which is a string: NaN and infinity are words there */
-	bool convert;         /* the database is not UTF8 */
-	Oid conversion;       /* its conversion to UTF8; InvalidOid: none needed, only verified */
-	int settings;         /* nest level of the fixed settings (event_settings.c); 0: not entered */
+	KsegCanon *canon;    /* where the encoder at work notes the value; never NULL */
+	const char *trouble; /* why the value just written is null; NULL: nothing is wrong */
+	int stop;            /* out->len at which arrays and objects are cut short */
+	int depth;           /* above 0 inside an array, a composite or a range */
+	bool spelled;        /* inside a range, which is a string: NaN and infinity are words there */
+	bool convert;        /* the database is not UTF8 */
+	Oid conversion;      /* its conversion to UTF8; InvalidOid: none needed, only verified */
+	int settings;        /* nest level of the fixed settings (event_settings.c); 0: not entered */
 	KsegDay day;
 	StringInfoData exact; /* int64 microseconds of the row's nested timestamps */
 } KsegWriter;

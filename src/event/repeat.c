@@ -223,7 +223,8 @@ file_read(BufFile *file, KsegEventId *id)
 		return true;
 	if (bytes != 0)
 		ereport(ERROR, (errcode_for_file_access(),
-		                errmsg("could not read from temporary file: read only %zu of %zu bytes", bytes, sizeof(*id))));
+		                errmsg("could not read from temporary file: read only %zu of %zu bytes", bytes,
+		                       sizeof(*id))));
 	return false;
 }
 

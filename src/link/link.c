@@ -368,6 +368,21 @@ link_write_frame(KsegLink *link, KsegFrameType type, const void *payload, Size l
 
 /* ---------- the talk ---------- */
 
+/*
+ * Two are needed: the socket, and what CreateWaitEventSet takes for itself. When that one is missing PostgreSQL raises an
+ * internal error, so it is asked for here and given back at once.
+ */
+static void
+link_reserve_descriptors(KsegLink *link)
+{
+	link->counted = AcquireExternalFD();
+	if (!link->counted || !AcquireExternalFD())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+		                errmsg("could not reserve file descriptors for kseg's courier: %m"),
+		                errhint("Raise max_files_per_process or \"ulimit -n\".")));
+	ReleaseExternalFD();
+}
+
 KsegLink *
 link_open(KsegLinkHandler handler, void *argument)
 {
@@ -375,11 +390,7 @@ link_open(KsegLinkHandler handler, void *argument)
 	uint8 hello[sizeof(KSEG_BUILD) + 16];
 	uint8 *end;
 
-	if (!AcquireExternalFD())
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-		                errmsg("could not reserve a file descriptor for kseg's courier: %m"),
-		                errhint("Raise max_files_per_process or \"ulimit -n\".")));
-	link->counted = true;
+	link_reserve_descriptors(link);
 	link->socket = courier_process_start(&link->pid);
 	link->waiter = kseg_compat_create_wait_event_set(3);
 	AddWaitEventToSet(link->waiter, WL_SOCKET_READABLE, link->socket, NULL, NULL);
@@ -431,6 +442,17 @@ link_has_credit(const KsegLink *link, uint16 lane, uint32 events, uint64 bytes)
 	return link->fed_bytes - link_settled_bytes(link) + bytes <= link->credit.max_bytes;
 }
 
+/* Wait until these events may go or the run has ended. The courier is told, once, so that it does not wait for us. */
+static void
+link_wait_for_credit(KsegLink *link, uint16 lane, uint32 events, uint64 bytes)
+{
+	if (link->state != KSEG_LINK_OPEN || link_has_credit(link, lane, events, bytes))
+		return;
+	link_write_frame(link, KSEG_FRAME_WAITING, NULL, 0);
+	while (link->state == KSEG_LINK_OPEN && !link_has_credit(link, lane, events, bytes))
+		link_wait(link, false);
+}
+
 bool
 link_feed(KsegLink *link, uint16 lane, StringInfo head, const char *json, uint32 json_length, uint32 events)
 {
@@ -440,8 +462,7 @@ link_feed(KsegLink *link, uint16 lane, StringInfo head, const char *json, uint32
 
 	Assert(lane < link->credit.lanes && payload <= KSEG_FRAME_MAX);
 	link_receive(link);
-	while (link->state == KSEG_LINK_OPEN && !link_has_credit(link, lane, events, bytes))
-		link_wait(link, false);
+	link_wait_for_credit(link, lane, events, bytes);
 	if (link->state != KSEG_LINK_OPEN)
 		return false;
 	kseg_frame_header((uint8 *) head->data, KSEG_FRAME_EVENTS, lane, payload);

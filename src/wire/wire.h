@@ -17,12 +17,15 @@
  *	  EVENTS (lane, rows, joined JSON) …   ──►
  *	                                       ◄──    STATUS (figures, credit) …
  *	                                       ◄──    REJECTED (row, HTTP status, words, event) …
+ *	  WAITING (no credit left)             ──►
  *	  END                                  ──►
  *	                                       ◄──    STATUS, DONE     or at any moment   FAILED (JSON)
  *	  end of file at any moment: the courier leaves at once, whatever is in flight
  *
  * Credit: PostgreSQL counts events and bytes that it has fed and that STATUS has not yet settled, and waits while either
- * is at its bound. So neither side ever holds more than the bound, and nothing is dropped.
+ * is at its bound. So neither side ever holds more than the bound, and nothing is dropped. When it waits it says so
+ * (WAITING): all credit may lie in batches none of which is full (8 lanes of up to 2,500 events share 10,000), and a
+ * courier that went on waiting for more would send only once every upload_interval.
  */
 #ifndef KSEG_WIRE_H
 #define KSEG_WIRE_H
@@ -72,6 +75,7 @@ typedef enum KsegFrameType
 	/* PostgreSQL to courier */
 	KSEG_FRAME_CONFIG = 'C', /* JSON object, see src/README.md "What CONFIG says"; carries the write key */
 	KSEG_FRAME_EVENTS = 'E', /* u32 count; count × { u64 row; u32 length }; the events' JSON joined by ',' */
+	KSEG_FRAME_WAITING = 'W', /* empty: no credit is left until something is settled */
 	KSEG_FRAME_END = 'Z',    /* empty: no more events, deliver what is there without waiting for more */
 	/* courier to PostgreSQL */
 	KSEG_FRAME_STATUS = 'S',   /* KsegWireStatus and lanes × KsegWireLane: cumulative figures, and credit */

@@ -284,9 +284,9 @@ def _describe_settings(settings):
 
 def _describe_for_page(record):
     """The event as JSON text: a browser's numbers would not keep its digits."""
-    found = record.describe()
+    found = record.describe(ascii_only=False)
     found.pop("text", None)
-    found["json"] = sandbox_json.json_write_exact(found.pop("event"), ascii_only=False)
+    found["json"] = str(found.pop("event") or "null")
     return found
 
 

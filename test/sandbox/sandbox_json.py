@@ -157,18 +157,18 @@ def json_read_single(text):
     return Events([value], [text[at:end]])
 
 
-class Digits(str):
-    """A number as it was written. Written back as it stands."""
+class Written(str):
+    """Text that is JSON already, such as a number's digits: written as it stands."""
 
 
 def json_read_exact(text):
     """Parses JSON, keeping every number's own digits (see json_write_exact)."""
-    return json.loads(text, parse_float=Digits, parse_int=Digits)
+    return json.loads(text, parse_float=Written, parse_int=Written)
 
 
 def json_write_exact(value, ascii_only=True):
     """JSON of `value` without spaces; the inverse of json_read_exact."""
-    if isinstance(value, Digits):
+    if isinstance(value, Written):
         return str(value)
     if isinstance(value, dict):
         inner = (

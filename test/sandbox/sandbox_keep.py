@@ -72,8 +72,11 @@ class Record:
             and wanted.get("contains", "") in self.text
         )
 
-    def describe(self):
-        """For a reader: numbers as written, batch merged in, no write key."""
+    def describe(self, ascii_only=True):
+        """For a reader: numbers as written, batch merged in, no write key.
+
+        "event" is Written, or None when it is nested too deep to be gone through.
+        """
         source = self.source
         found = {
             "number": self.number,
@@ -86,10 +89,11 @@ class Record:
             "bytes": len(self.text.encode("utf-8", "surrogatepass")),
         }
         try:
-            value = sandbox_json.json_read_exact(self.text)
-            found["event"] = self._complete(value)
-        except RecursionError:  # good JSON, but too deep to be gone through here
-            found["event"] = value = None
+            event = self._complete(sandbox_json.json_read_exact(self.text))
+            text = sandbox_json.json_write_exact(event, ascii_only)
+            found["event"] = sandbox_json.Written(text)
+        except RecursionError:
+            found["event"] = None
         # A single call carries the write key beside the event: its text is not shown.
         if '"writeKey"' not in self.text:
             found["text"] = self.text

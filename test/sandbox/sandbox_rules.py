@@ -31,8 +31,8 @@ class Settings:
     # False: an unknown key is answered 200 and its events vanish, as Segment does.
     # True: 401, also for a key that is only in the body, as RudderStack does.
     strict_auth: bool = False
-    # Documented: the whole request is refused with 400. "drop" is what Segment did
-    # before 2025 (200, the one event vanishes); both exist in the wild.
+    # Documented: the whole request is refused with 400. "drop" is what was documented
+    # until 2025: 200, and the one event vanishes.
     large_event: str = "refuse"
     # "refuse" is RudderStack's: 400 for a batch with one event without an id.
     missing_id: str = "drop"

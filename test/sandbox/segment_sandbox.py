@@ -34,8 +34,11 @@ def sandbox_parse_arguments(arguments):
     parser.add_argument("--write-key-file", help="more known keys, one a line")
     parser.add_argument("--tls-cert", help="PEM file; with it the sandbox speaks TLS only")
     parser.add_argument("--tls-key", help="PEM file (default: in the certificate's file)")
-    parser.add_argument("--control-port-file", help="open a second port for control and page: "
-                        "always in plain text, never broken; its number is written here")  # fmt: skip
+    parser.add_argument(
+        "--control-port-file",
+        help="open a second port for control and page: always in plain text, never broken; "
+        "its number is written here",
+    )
     parser.add_argument("--keep", type=int, default=10_000, help="newest events kept (10000)")
     parser.add_argument("--strict-auth", action="store_true", help="401 for an unknown key")
     parser.add_argument("--like", choices=("segment", "rudderstack"), default="segment")

@@ -117,7 +117,13 @@ class RulesTest(SandboxCase):
 
     def test_every_kind_of_call_is_accepted(self):
         for kind in sandbox_rules.KINDS:
-            event = {"userId": "u", "event": "E", "groupId": "g", "previousId": "p", "messageId": kind}
+            event = {
+                "userId": "u",
+                "event": "E",
+                "groupId": "g",
+                "previousId": "p",
+                "messageId": kind,
+            }
             self.assertEqual(self.send({**event, "sentAt": SENT_AT}, f"/v1/{kind}")[0], 200)
             self.send(batch({**event, "type": kind, "messageId": f"{kind} in batch"}), packed=True)
         stats = self.sandbox.stats()
@@ -130,7 +136,9 @@ class RulesTest(SandboxCase):
         self.assertEqual(self.sandbox.stats()["accepted"], 1)
         self.send(batch(*(track(f"a{n}") for n in range(2500))), packed=True)
         self.assertEqual(self.sandbox.stats()["accepted"], 2501)
-        status, text, _headers = self.send(batch(*(track(f"b{n}") for n in range(2501))), packed=True)
+        status, text, _headers = self.send(
+            batch(*(track(f"b{n}") for n in range(2501))), packed=True
+        )
         self.assertEqual((status, text), (200, SUCCESS))
         self.assertEqual(self.dropped(), {"too_many_events": 2501})
 
@@ -226,7 +234,12 @@ class RulesTest(SandboxCase):
     def test_every_reason_has_words(self):
         for table in (sandbox_rules.DROP_REASONS, sandbox_rules.REFUSAL_REASONS):
             self.assertTrue(all(words.strip() for words in table.values()))
-        used = {reason for kind in sandbox_rules.REQUIRED.values() for need in kind for reason in need[1:]}
+        used = {
+            reason
+            for kind in sandbox_rules.REQUIRED.values()
+            for need in kind
+            for reason in need[1:]
+        }
         self.assertLessEqual(used, set(sandbox_rules.DROP_REASONS))
 
 
@@ -246,7 +259,15 @@ class KeyTest(SandboxCase):
         self.send(batch(track("m3")))
         self.assertEqual(self.sandbox.stats()["accepted"], 3)
         self.sandbox.request("GET", f"/v1/projects/{KEY}/settings")
-        for path in ("stats", "events?outcome=any", "requests", "page", "settings", "event/m1", "faults"):
+        for path in (
+            "stats",
+            "events?outcome=any",
+            "requests",
+            "page",
+            "settings",
+            "event/m1",
+            "faults",
+        ):
             _status, answer = self.sandbox.request("GET", f"/_sandbox/{path}")
             for secret in (KEY, basic(f"{KEY}:").split()[1], "token-of-oauth"):
                 self.assertNotIn(secret.encode(), answer, path)
@@ -264,9 +285,7 @@ class KeyTest(SandboxCase):
 
     def test_strict_auth_as_rudderstack(self):
         self.sandbox.set(strict_auth=True, disabled_keys=["off"], success_body="OK")
-        self.addCleanup(
-            self.sandbox.set, strict_auth=False, disabled_keys=[], success_body=SUCCESS
-        )
+        self.addCleanup(self.sandbox.set, strict_auth=False, disabled_keys=[], success_body=SUCCESS)
         self.assertEqual(self.send(batch(track("m1")), key="wrong")[0], 401)
         self.assertEqual(self.send(batch(track("m1"), writeKey=KEY), key=None)[0], 401)
         self.assertEqual(self.send(batch(track("m1")), key="off")[0], 404)
@@ -295,7 +314,9 @@ class QuestionTest(SandboxCase):
             self.assertEqual(answer["messageIds"], ids)
 
     def test_filters_of_events(self):
-        self.send(batch(track("m1", "a b&c"), track("m2", event="Other"), track("m3", note="<script>")))
+        self.send(
+            batch(track("m1", "a b&c"), track("m2", event="Other"), track("m3", note="<script>"))
+        )
         self.send({"userId": "u", "messageId": "m4"}, "/v1/identify")
         def ask(**wanted):  # fmt: skip
             return [event["messageId"] for event in self.sandbox.events(**wanted)]
@@ -310,7 +331,12 @@ class QuestionTest(SandboxCase):
         with Sandbox("--keep", "5") as other:
             for start in range(0, 300, 100):
                 events = [track(f"m{n}", note="é") for n in range(start, start + 100)]
-                other.request("POST", "/v1/batch", batch(*events), headers={"Authorization": basic("k:")}.items())
+                other.request(
+                    "POST",
+                    "/v1/batch",
+                    batch(*events),
+                    headers={"Authorization": basic("k:")}.items(),
+                )
             self.assertEqual(len(other.events()), 5)
             self.assertEqual(other.ask("GET", "event/m299")[1]["kept"], True)
             gone = other.ask("GET", "event/m0")[1]
@@ -383,7 +409,8 @@ class QuestionTest(SandboxCase):
         deep = '{"type":"track","userId":"u","event":"E","messageId":"deep","a":%s}'
         body = '{"batch":[' + deep % ("[" * 900 + "]" * 900) + "]}"
         self.send(body.encode())
-        self.assertEqual(self.sandbox.ask("GET", "events?outcome=any")[0], 200)
+        for path in ("events?outcome=any", "event/deep", "page"):
+            self.assertEqual(self.sandbox.ask("GET", path)[0], 200)
 
 
 class ProcessTest(unittest.TestCase):

@@ -241,6 +241,8 @@ feed_events(void)
 		Frame *frame = &frames[lane];
 
 		receive(MSG_DONTWAIT);
+		if (!has_credit(fed, frame))
+			transmit_frame(KSEG_FRAME_WAITING, NULL, 0);
 		while (!has_credit(fed, frame))
 			receive(0);
 		kseg_frame_header(frame->head, KSEG_FRAME_EVENTS, (uint16_t) lane,

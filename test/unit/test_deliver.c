@@ -109,6 +109,39 @@ test_interval(void)
 	harness_stop(&h);
 }
 
+/* All credit may lie in batches that are not full; the courier must not wait for what cannot come. */
+static void
+test_waiting(void)
+{
+	Harness h;
+	HarnessConfig config = harness_defaults();
+	const HarnessRequest *first;
+	const HarnessRequest *second;
+
+	config.lanes = 2;
+	config.upload_interval_ms = 3600000;
+	harness_begin(&h, &config);
+	harness_feed(&h, 0, 1, 3);
+	harness_feed(&h, 1, 1001, 3);
+	harness_send_frame(&h, KSEG_FRAME_WAITING, 0, NULL, 0);
+	first = harness_expect_request(&h);
+	second = harness_expect_request(&h);
+	tap_ok(harness_has_events(first, harness_has_events(first, 1, 3) ? 1 : 1001, 3) && second != NULL,
+	       "when PostgreSQL waits for credit, what is there is sent");
+	harness_answer_ok(&h, first);
+	harness_wait_status(&h, h.status.sent == 3);
+	harness_feed(&h, 0, 4, 3);
+	harness_send_frame(&h, KSEG_FRAME_WAITING, 0, NULL, 0);
+	harness_feed(&h, 0, 7, 97);
+	harness_answer_ok(&h, second);
+	first = harness_expect_request(&h);
+	tap_ok(harness_has_events(first, 4, 100), "while a lane has a request in flight, batches go on filling");
+	harness_answer_ok(&h, first);
+	harness_end(&h);
+	harness_expect_frame(&h, KSEG_FRAME_DONE);
+	harness_stop(&h);
+}
+
 static void
 test_large_body(void)
 {
@@ -433,6 +466,7 @@ main(void)
 	test_gzip_and_keep_alive();
 	test_splitting();
 	test_interval();
+	test_waiting();
 	test_large_body();
 	test_retry();
 	test_lanes_are_apart();
