@@ -9,6 +9,7 @@ const ROW_LIMIT = 200; // rows in the list; more would slow the browser, not inf
 const ASK_LIMIT = 60; // events in one answer; at 100,000 a second nobody reads more
 const ASK_EVERY = 1000; // milliseconds between answers, not between questions
 const ASK_AGAIN = 4000; // milliseconds after a failure
+const FLASH_LIMIT = 10; // more new rows at once than this would only flicker
 const CHART_SECONDS = 90;
 const BAR_LIMIT = 12;
 
@@ -33,9 +34,8 @@ function make(tag, className, text) {
 const count = (number) => number.toLocaleString("en-US");
 
 function brief(number) {
-  if (number < 100000) return count(number);
-  if (number < 1e6) return `${(number / 1e3).toFixed(0)}k`;
-  return `${(number / 1e6).toFixed(2)}M`;
+  if (number < 1e7) return count(number);
+  return `${(number / 1e6).toFixed(1)}M`;
 }
 
 function bytes(number) {
@@ -93,12 +93,12 @@ function parse(text) {
   try { return JSON.parse(text); } catch { return null; }
 }
 
-function makeRow(record) {
+function makeRow(record, flashes) {
   const event = parse(record.json);
   const isObject = event !== null && typeof event === "object";
   const kinds = ["track", "identify", "page", "screen", "group", "alias"];
   const type = isObject && kinds.includes(event.type) ? event.type : "";
-  const item = make("li", `${record.outcome} fresh`);
+  const item = make("li", `${record.outcome} ${flashes ? "fresh" : ""}`);
   const head = make("button", "head");
   head.type = "button";
   head.setAttribute("aria-expanded", "false");
@@ -137,7 +137,7 @@ function addEvents(records) {
   const list = $("list");
   const filtered = $("filter").value || $("type").value || $("outcome").value;
   const missed = records.at(-1).number - page.newest - 1;
-  const pieces = records.map(makeRow);
+  const pieces = records.map((record) => makeRow(record, records.length <= FLASH_LIMIT));
   if (missed > 0 && page.newest >= 0 && !filtered) {
     pieces.push(make("li", "gap", `${count(missed)} more came too fast to be listed here`));
   }
@@ -227,7 +227,7 @@ function showTiles(stats) {
   $("repeated").textContent = brief(stats.repeated);
   $("dropped").textContent = brief(stats.dropped_total);
   $("dropped").classList.toggle("bad", stats.dropped_total > 0);
-  $("refused-note").textContent = stats.refused ? `${brief(stats.refused)} more told to the sender` : "silently, as Segment does";
+  $("refused-note").textContent = stats.refused ? `${brief(stats.refused)} more refused` : "silently, as Segment does";
 }
 
 function showRequests(requests) {

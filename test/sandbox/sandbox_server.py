@@ -204,7 +204,6 @@ class Server:
             answer = HttpAnswer(200, '{"integrations":{},"plan":{}}', "application/json")
         else:
             answer = HttpAnswer(404, "Cannot find a source with this write key")
-        request.path = "/v1/projects/(hidden)/settings"
         facts = sandbox_faults.Facts(connection.number, request, is_call=False)
         rule = self.faults.pick("body", facts)
         if rule is None:

@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 import sandbox_json
+import sandbox_keep
 import sandbox_rules
 from sandbox_client import Sandbox
 from sandbox_testing import KEY, SENT_AT, SandboxCase, basic, batch, track
@@ -34,6 +35,11 @@ class JsonTest(unittest.TestCase):
                     self.assertEqual(events.texts, pieces)
                     self.assertEqual(events.values, [json.loads(piece) for piece in pieces])
                     self.assertEqual(members, {"sentAt": "x", "z": 1})
+
+    def test_ends_of_items_inside_a_text_are_no_ends(self):
+        pieces = ['{"a":"},{},{"}', "5", '{"b":1}']
+        _members, events = self.split('{"batch":[' + ",".join(pieces) + "]}")
+        self.assertEqual(events.texts, pieces)
 
     def test_sizes_are_bytes_not_characters(self):
         _members, events = self.split('{"batch":[{"a":"é€😀"},{"a":"x"}]}')
@@ -78,6 +84,26 @@ class ClockTest(unittest.TestCase):
     def test_clock_at_the_ends_of_the_calendar(self):
         first = "0001-01-01T00:00:00.000Z"
         self.assertEqual(self.correct(first, "9999-12-31T00:00:00Z"), first)
+
+
+class KeepTest(unittest.TestCase):
+    def record(self, number, text):
+        return sandbox_keep.Record(
+            number, "accepted", None, "track", "E", "u", f"m{number}", text, None
+        )
+
+    def test_newest_are_bounded_in_number_and_in_bytes(self):
+        for limit, byte_limit, kept in ((3, 1000, [3, 4, 5]), (100, 25, [4, 5]), (100, 5, [])):
+            newest = sandbox_keep.Newest(limit, byte_limit)
+            newest.extend([self.record(number, "x" * 10) for number in range(6)])
+            self.assertEqual([record.number for record in newest.records], kept)
+            self.assertEqual(newest.bytes, 10 * len(kept))
+
+    def test_what_a_batch_holds_beside_its_events_counts(self):
+        newest = sandbox_keep.Newest(100, 1000)
+        newest.extend([self.record(1, "x"), self.record(2, "x")], 990)
+        newest.extend([self.record(3, "x" * 20)], 0)
+        self.assertEqual([record.number for record in newest.records], [3])
 
 
 class RulesTest(SandboxCase):
@@ -166,8 +192,11 @@ class RulesTest(SandboxCase):
     def test_a_body_of_500_kb_uncompressed_and_one_byte_more(self):
         body = json.dumps(batch(track("m"))).encode()
         self.assertEqual(self.send(body + b" " * (500_000 - len(body)), packed=True)[0], 200)
-        status, text, _headers = self.send(body + b" " * (500_001 - len(body)), packed=True)
-        self.assertEqual((status, text), (400, "Exceed payload limit"))
+        self.assertEqual(self.send(body + b" " * (500_000 - len(body)))[0], 200)
+        for packed in (False, True):
+            body_too_large = body + b" " * (500_001 - len(body))
+            status, text, _headers = self.send(body_too_large, packed=packed)
+            self.assertEqual((status, text), (400, "Exceed payload limit"))
         self.assertEqual(self.sandbox.stats()["max_body_bytes"], 500_000)
         # A gzip bomb is not unpacked further than the limit.
         self.assertEqual(self.send(b" " * 50_000_000, packed=True)[0], 400)
@@ -374,7 +403,7 @@ class QuestionTest(SandboxCase):
         for path in (
             "wait?field=acepted&at_least=1", "wait?field=accepted", "wait?field=dropped&at_least=1",
             "wait?field=accepted&at_least=x", "events?limti=3", "events?limit=-1", "order",
-            "events?outcome=lost",
+            "events?outcome=lost", "stats?x=1",
         ):  # fmt: skip
             self.assertEqual(self.sandbox.ask("GET", path)[0], 400, path)
         self.assertEqual(self.sandbox.ask("GET", "nothing")[0], 404)
