@@ -141,6 +141,11 @@ BEGIN
     RETURN ARRAY[current_setting('TimeZone'), current_setting('DateStyle'), current_setting('IntervalStyle'),
                  current_setting('bytea_output'), current_setting('extra_float_digits'), current_setting('search_path')];
 END $$;
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO, MDY';
+SET IntervalStyle = 'postgres';
+SET bytea_output = 'hex';
+SET extra_float_digits = 1;
 SELECT look();
 SET TimeZone = 'America/St_Johns';
 SET DateStyle = 'German, DMY';

@@ -202,7 +202,7 @@ close_step(KsegPlan *plan, const KsegStep *step)
 static void
 steps_walk(KsegPlan *plan)
 {
-	KsegCanon unwanted;
+	KsegCanon unwanted = {0};
 
 	for (int i = 0; i < plan->step_count; i++)
 	{

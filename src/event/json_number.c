@@ -153,7 +153,7 @@ numeric_group(const NumericParts *parts, int i)
 	return group;
 }
 
-/* Integral, and too large for a double? Trailing zero groups are never stored, so a stored group behind the point is a fraction. */
+/* Integral, and too large for a double? Zero groups at the end are never stored: a stored one behind the point is a fraction. */
 static bool
 numeric_is_beyond(const NumericParts *parts)
 {

@@ -160,7 +160,7 @@ json_encode_uuid(KsegWriter *writer, KsegType *type, Datum value)
 {
 	static const int groups[] = {4, 2, 2, 2, 6};
 	const uint8 *bytes = DatumGetUUIDP(value)->data;
-	char text[2 * UUID_LEN + 4];
+	char text[2 * UUID_LEN + 4] = {0};
 	char *to = text;
 
 	for (int i = 0; i < lengthof(groups); i++)
@@ -188,8 +188,9 @@ json_encode_bytea(KsegWriter *writer, KsegType *type, Datum value)
 	memcpy(to, "\"\\\\x", 4); /* the backslash of \x is escaped */
 	to = hex_write(to + 4, (const uint8 *) VARDATA_ANY(bytes), length);
 	*to++ = '"';
-	json_canon_text(writer, NULL, 2 * length);
-	writer->canon->at = out->len + 4;
+	/* From the second of the two backslashes on, it is bytea's own text. */
+	json_canon_text(writer, NULL, 2 * length + 2);
+	writer->canon->at = out->len + 2;
 	out->len = to - out->data;
 }
 

@@ -42,7 +42,7 @@ preview_text(const char *text)
 	return CStringGetTextDatum(pg_any_to_server(text, strlen(text), PG_UTF8));
 }
 
-/* The row's problems as text[], or NULL when there are none. */
+/* The row's problems (in the database's encoding already) as text[], or NULL when there are none. */
 static Datum
 preview_problems(KsegPreview *preview, bool repeated)
 {
@@ -51,11 +51,11 @@ preview_problems(KsegPreview *preview, bool repeated)
 	Datum *texts = palloc(sizeof(Datum) * (count + 1));
 
 	for (int i = 0; i < count; i++)
-		texts[i] = preview_text(problems[i].column == NULL
-		                            ? problems[i].text
-		                            : psprintf("column \"%s\": %s", problems[i].column, problems[i].text));
+		texts[i] = CStringGetTextDatum(
+		    problems[i].column == NULL ? problems[i].text
+		                               : psprintf("column \"%s\": %s", problems[i].column, problems[i].text));
 	if (repeated)
-		texts[count++] = preview_text("the same event as an earlier row: it is sent once");
+		texts[count++] = CStringGetTextDatum("the same event as an earlier row: it is sent once");
 	if (count == 0)
 		return (Datum) 0;
 	return PointerGetDatum(construct_array(texts, count, TEXTOID, -1, false, TYPALIGN_INT));
@@ -158,5 +158,7 @@ kseg_sql_segment_preview(PG_FUNCTION_ARGS)
 	preview_find_namespace(preview);
 	preview->result = result_set_begin(fcinfo);
 	query_execute(arguments.query, &preview->receiver);
+	/* It may have spilled to files, which a transaction must not leave open. */
+	(void) repeat_set_finish(preview->repeats);
 	return (Datum) 0;
 }

@@ -349,6 +349,9 @@ connect_tuple_text(TriggerData *trigger, const char *column)
 	                    SPI_fnumber(RelationGetDescr(trigger->tg_relation), column));
 }
 
+/* Said of an INSERT, which holds the key, as well as of a COPY, which does not. */
+#define KSEG_WRITE_KEY_ACTIVITY "kseg.write_key gets a row, which is not shown"
+
 static emit_log_hook_type connect_next_log_hook = NULL;
 
 /*
@@ -372,6 +375,7 @@ kseg_sql_write_key_begin(PG_FUNCTION_ARGS)
 {
 	static bool hooked = false;
 
+	pgstat_report_activity(STATE_RUNNING, KSEG_WRITE_KEY_ACTIVITY);
 	if (!hooked)
 	{
 		connect_next_log_hook = emit_log_hook;
@@ -391,7 +395,7 @@ Datum
 kseg_sql_write_key_insert(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	KsegConnect connect = {.activity = "COPY kseg.write_key"};
+	KsegConnect connect = {.activity = KSEG_WRITE_KEY_ACTIVITY};
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_INSTEAD(trigger->tg_event))
 		elog(ERROR, "kseg_sql_write_key_insert was not called as an INSTEAD OF trigger");

@@ -130,9 +130,11 @@ kseg_sql_segment_validator(PG_FUNCTION_ARGS)
 {
 	List *options = untransformRelOptions(PG_GETARG_DATUM(0));
 
-	/* Other sessions see this instead of a statement with the key, from now on and when the session is idle. */
-	if (PG_GETARG_OID(1) == UserMappingRelationId)
-		pgstat_report_activity(STATE_RUNNING, "kseg: a user mapping's options, which are not shown");
+	/*
+	 * Other sessions see this instead of a statement with a key, from now on and when the session is idle. Of servers
+	 * too: a key that was given there by mistake is refused, but was in the statement.
+	 */
+	pgstat_report_activity(STATE_RUNNING, "kseg: options of a server or user mapping, which are not shown");
 	option_check_list(segment_options, options, PG_GETARG_OID(1));
 	PG_RETURN_VOID();
 }
@@ -208,26 +210,46 @@ segment_server_get(const char *name, bool missing_ok)
 	return result;
 }
 
-/* The file's first line, without blanks around it; ERRORs name the file, never what is in it. */
-static char *
-segment_read_key_file(const char *path)
+/* The first line, without blanks at its end, into line of size bytes. ERRORs name the file, never what is in it. */
+static void
+segment_read_line(const char *path, char *line, size_t size)
 {
 	FILE *file = AllocateFile(path, PG_BINARY_R);
-	char line[WRITE_KEY_MAX + 3];
-	char *key;
+	const char *end;
 	size_t length;
 
 	if (file == NULL)
 		ereport(ERROR,
 		        (errcode_for_file_access(), errmsg("could not open the write key file \"%s\": %m", path),
 		         errhint("It must be readable by the operating system user of the server.")));
-	memset(line, 0, sizeof(line));
-	if (fgets(line, sizeof(line), file) == NULL)
-		line[0] = '\0';
+	length = fread(line, 1, size - 1, file);
+	if (ferror(file))
+		ereport(ERROR,
+		        (errcode_for_file_access(), errmsg("could not read the write key file \"%s\": %m", path)));
 	FreeFile(file);
-	length = strlen(line);
+	line[length] = '\0';
+	end = memchr(line, '\n', length);
+	if (end != NULL)
+		length = end - line;
+	for (size_t i = 0; i < length; i++)
+	{
+		/* What is behind a NUL belongs to the line too, and no key has such a character. */
+		if (line[i] == '\0')
+			line[i] = '\001';
+	}
 	while (length > 0 && isspace((unsigned char) line[length - 1]))
-		line[--length] = '\0';
+		length--;
+	line[length] = '\0';
+}
+
+/* The key in the file's first line, without blanks around it. */
+static char *
+segment_read_key_file(const char *path)
+{
+	char line[WRITE_KEY_MAX + 3];
+	char *key;
+
+	segment_read_line(path, line, sizeof(line));
 	key = pstrdup(line + strspn(line, " \t"));
 	explicit_bzero(line, sizeof(line));
 	if (segment_server_key_problem(key) != NULL)

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
@@ -79,6 +80,44 @@ letter_user(const char *json, Size length)
 	return NULL;
 }
 
+/* Every byte that is not ASCII becomes '?'. */
+static char *
+letter_to_ascii(const char *text, Size length)
+{
+	char *copy = pnstrdup(text, length);
+
+	for (char *at = copy; *at != '\0'; at++)
+	{
+		if (IS_HIGHBIT_SET(*at))
+			*at = '?';
+	}
+	return copy;
+}
+
+/* UTF-8 to the database's encoding; what that does not have must not raise an ERROR while a run is told about. */
+static char *
+letter_to_server(const char *text, Size length)
+{
+	int encoding = GetDatabaseEncoding();
+	unsigned char *converted;
+	Oid conversion;
+
+	if (encoding == PG_SQL_ASCII)
+		return pnstrdup(text, length);
+	if (pg_encoding_verifymbstr(PG_UTF8, text, length) != (int) length)
+		return letter_to_ascii(text, length);
+	if (encoding == PG_UTF8)
+		return pnstrdup(text, length);
+	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
+	converted = palloc(length * MAX_CONVERSION_GROWTH + 1);
+	if (!OidIsValid(conversion) ||
+	    pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding, (unsigned char *) pnstrdup(text, length),
+	                                  length, converted, length * MAX_CONVERSION_GROWTH + 1,
+	                                  true) != (int) length)
+		return letter_to_ascii(text, length);
+	return (char *) converted;
+}
+
 bool
 letter_of_frame(const KsegFrame *frame, KsegLetter *letter)
 {
@@ -96,7 +135,7 @@ letter_of_frame(const KsegFrame *frame, KsegLetter *letter)
 	if (!kseg_reader_done(&reader))
 		return false;
 	problem->text = psprintf("refused with HTTP status %u%s%s", letter->http_status,
-	                         words.length > 0 ? ": " : "", pnstrdup(words.data, words.length));
+	                         words.length > 0 ? ": " : "", letter_to_server(words.data, words.length));
 	letter->problems = problem;
 	letter->problem_count = 1;
 	letter->event = pnstrdup(event.data, event.length);
@@ -104,18 +143,6 @@ letter_of_frame(const KsegFrame *frame, KsegLetter *letter)
 	letter->user = letter_user(letter->event, letter->event_length);
 	letter->message_id = letter_member(letter->event, letter->event_length, "\"messageId\":\"", true);
 	return true;
-}
-
-/* UTF-8 to the database's encoding; bytes that it does not have must not raise an ERROR while a run is told about. */
-static char *
-letter_to_server(const char *text, Size length)
-{
-	if (GetDatabaseEncoding() == PG_UTF8)
-		return pnstrdup(text, pg_encoding_verifymbstr(PG_UTF8, text, length));
-	if (GetDatabaseEncoding() == PG_SQL_ASCII ||
-	    pg_encoding_verifymbstr(PG_UTF8, text, length) != (int) length)
-		return pnstrdup(text, length);
-	return pg_any_to_server(pnstrdup(text, length), length, PG_UTF8);
 }
 
 char *
@@ -140,7 +167,7 @@ letter_reason(const KsegLetter *letter)
 		appendStringInfoString(&reason, i == 0 ? ": " : "; ");
 		if (problem->column != NULL)
 			appendStringInfo(&reason, "column \"%s\": ", problem->column);
-		appendStringInfoString(&reason, letter_to_server(problem->text, strlen(problem->text)));
+		appendStringInfoString(&reason, problem->text);
 	}
 	return reason.data;
 }

@@ -11,7 +11,7 @@
 #include "event/event.h"
 #include "wire/wire.h"
 
-/* One undeliverable event. Texts are UTF-8, as in the event. */
+/* One undeliverable event. user, message_id and event are UTF-8, problems are in the database's encoding. */
 typedef struct KsegLetter
 {
 	uint64 row;

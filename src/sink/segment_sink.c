@@ -333,11 +333,14 @@ void
 segment_sink_finish(KsegSegmentSink *sink)
 {
 	MemoryContext previous = MemoryContextSwitchTo(sink->context);
+	uint64 late_repeats;
 
 	if (sink_flush(sink))
 		link_finish(sink->link);
+	/* Also when the run has failed: it closes the files that it spilled to, which a subtransaction must not leave open. */
+	late_repeats = repeat_set_finish(sink->repeats);
 	if (link_state(sink->link) == KSEG_LINK_DONE)
-		sink->repeated += repeat_set_finish(sink->repeats);
+		sink->repeated += late_repeats;
 	MemoryContextSwitchTo(previous);
 }
 

@@ -218,7 +218,9 @@ sub start
     my ($self, $sql) = @_;
     croak 'a statement is running' if $self->{running};
     my $end = $self->_end(++$self->{number});
-    $self->{in} .= "$sql\n;\n\\echo $end\n\\warn $end\n";
+    # After the data of a COPY an empty statement would make psql begin the COPY anew.
+    my $close = $sql =~ /^\\\.\s*\z/m ? '' : ';';
+    $self->{in} .= "$sql\n$close\n\\echo $end\n\\warn $end\n";
     $self->{running} = 1;
     $self->{began}   = Time::HiRes::time();
     $self->{psql}->pump_nb;
@@ -285,7 +287,14 @@ sub quit
 
 sub _end { return "kseg-test-end-$_[1]" }
 
-sub DESTROY { my ($self) = @_; local ($@, $?); $self->{psql}->kill_kill if $self->{psql}; return }
+# In Perl's global destruction IPC::Run is half gone; psql ends by itself then, as its input does.
+sub DESTROY
+{
+    my ($self) = @_;
+    local ($@, $?);
+    $self->{psql}->kill_kill if $self->{psql} && ${^GLOBAL_PHASE} ne 'DESTRUCT';
+    return;
+}
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Segment's sandbox (test/sandbox), with the questions that tests ask of it.

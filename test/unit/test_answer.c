@@ -96,7 +96,9 @@ test_retry_after(void)
 	tap_is(parse_after("Saturday, 01-Aug-26 12:00:30 GMT"), 30000, "an RFC 850 date");
 	tap_is(parse_after("Sat Aug  1 12:00:30 2026"), 30000, "an asctime date");
 	tap_is(parse_after("Sat, 01 Aug 2026 11:59:00 GMT"), 0, "a date that is past");
-	tap_ok(parse_after("01 Aug 666666666") >= KSEG_WAIT_MAX_MS, "a date that has no milliseconds in 64 bits");
+	/* libcurl 7.88 takes it for a date, 8.14 does not. */
+	tap_ok(parse_after("01 Aug 666666666") == -1 || parse_after("01 Aug 666666666") == KSEG_WAIT_MAX_MS,
+	       "a date that has no milliseconds in 64 bits");
 	tap_is(parse_after(""), -1, "nothing");
 	tap_is(parse_after("soon"), -1, "a word");
 	tap_is(parse_after("-5"), -1, "a negative number");
