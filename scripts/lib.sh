@@ -137,6 +137,16 @@ scratch_stop() {
   for pid in $pids; do kill -KILL "$pid"; done 2>/dev/null
 }
 
+# Ends this shell's own background jobs. Most have ended with what they waited for; one that runs under sudo hears only root.
+jobs_stop() {
+  local pid
+  for pid in $(jobs -p); do
+    # shellcheck disable=SC2046  # sudo and its options, or nothing
+    kill "$pid" 2>/dev/null || [ ! -d "/proc/$pid" ] || $(root_command) kill "$pid"
+  done
+  wait
+}
+
 # The end: stops what runs, removes what was made. Called by the shell's own end; may be called twice.
 scratch_end() {
   local status=$?
@@ -145,7 +155,7 @@ scratch_end() {
   if [ -n "${SCRATCH:-}" ] && [ -d "$SCRATCH" ]; then
     cd /
     scratch_stop
-    wait                       # for our own subshells, now that what they waited for is gone
+    jobs_stop
     rm -rf "$SCRATCH"
   fi
   return $status

@@ -48,7 +48,7 @@ clock_write_utc(char *out, int64_t unix_ms)
 		memcpy(out, "1970-01-01T00:00:00.000Z", KSEG_CLOCK_UTC_LENGTH);
 		return;
 	}
-	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-	         tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
+	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+	         tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
 	memcpy(out, text, KSEG_CLOCK_UTC_LENGTH);
 }

@@ -39,26 +39,26 @@ typedef struct ConfigKey
 /* Streams never give up: the largest age is as good as never. */
 #define CONFIG_AGE_MAX_MS (INT64_MAX / 4)
 
-#define CONFIG_KEY(kind, name, required, least, most)                                                                    \
-	{                                                                                                                    \
-		#name, kind, required, offsetof(KsegConfig, name), least, most                                                   \
+#define CONFIG_KEY(kind, name, required, least, most)                                                        \
+	{                                                                                                        \
+#name, kind, required, offsetof(KsegConfig, name), least, most                                       \
 	}
 
 static const ConfigKey config_keys[] = {
-	CONFIG_KEY(CONFIG_TEXT, job, true, 1, 64),
-	CONFIG_KEY(CONFIG_TEXT, endpoint, true, 1, CONFIG_TEXT_MAX),
-	CONFIG_KEY(CONFIG_TEXT, key_endpoint, false, 0, CONFIG_TEXT_MAX),
-	CONFIG_KEY(CONFIG_TEXT, write_key, true, 1, CONFIG_KEY_MAX),
-	CONFIG_KEY(CONFIG_TEXT, compression, true, 1, 16),
-	CONFIG_KEY(CONFIG_TEXT, ca_file, true, 0, CONFIG_TEXT_MAX),
-	CONFIG_KEY(CONFIG_TEXT, library_name, true, 1, CONFIG_LIBRARY_MAX),
-	CONFIG_KEY(CONFIG_TEXT, library_version, true, 1, CONFIG_LIBRARY_MAX),
-	CONFIG_KEY(CONFIG_INT, lanes, true, 1, KSEG_LANES_MAX),
-	CONFIG_KEY(CONFIG_INT, upload_size, true, 1, KSEG_UPLOAD_EVENTS_MAX),
-	CONFIG_KEY(CONFIG_INT, upload_interval_ms, true, 0, CONFIG_DAY_MS),
-	CONFIG_KEY(CONFIG_INT, request_timeout_ms, true, 1, CONFIG_DAY_MS),
-	CONFIG_KEY(CONFIG_INT, max_retries, true, 0, INT32_MAX),
-	CONFIG_KEY(CONFIG_INT, max_retry_age_ms, true, 0, CONFIG_AGE_MAX_MS),
+    CONFIG_KEY(CONFIG_TEXT, job, true, 1, 64),
+    CONFIG_KEY(CONFIG_TEXT, endpoint, true, 1, CONFIG_TEXT_MAX),
+    CONFIG_KEY(CONFIG_TEXT, key_endpoint, false, 0, CONFIG_TEXT_MAX),
+    CONFIG_KEY(CONFIG_TEXT, write_key, true, 1, CONFIG_KEY_MAX),
+    CONFIG_KEY(CONFIG_TEXT, compression, true, 1, 16),
+    CONFIG_KEY(CONFIG_TEXT, ca_file, true, 0, CONFIG_TEXT_MAX),
+    CONFIG_KEY(CONFIG_TEXT, library_name, true, 1, CONFIG_LIBRARY_MAX),
+    CONFIG_KEY(CONFIG_TEXT, library_version, true, 1, CONFIG_LIBRARY_MAX),
+    CONFIG_KEY(CONFIG_INT, lanes, true, 1, KSEG_LANES_MAX),
+    CONFIG_KEY(CONFIG_INT, upload_size, true, 1, KSEG_UPLOAD_EVENTS_MAX),
+    CONFIG_KEY(CONFIG_INT, upload_interval_ms, true, 0, CONFIG_DAY_MS),
+    CONFIG_KEY(CONFIG_INT, request_timeout_ms, true, 1, CONFIG_DAY_MS),
+    CONFIG_KEY(CONFIG_INT, max_retries, true, 0, INT32_MAX),
+    CONFIG_KEY(CONFIG_INT, max_retry_age_ms, true, 0, CONFIG_AGE_MAX_MS),
 };
 
 #define CONFIG_KEYS (sizeof(config_keys) / sizeof(config_keys[0]))
@@ -106,7 +106,8 @@ config_take_int(KsegConfig *config, const ConfigKey *key, struct json_object *va
 }
 
 static bool
-config_take_key(KsegConfig *config, const ConfigKey *key, struct json_object *object, char *problem, size_t room)
+config_take_key(KsegConfig *config, const ConfigKey *key, struct json_object *object, char *problem,
+                size_t room)
 {
 	struct json_object *value;
 	bool taken;
@@ -119,7 +120,8 @@ config_take_key(KsegConfig *config, const ConfigKey *key, struct json_object *ob
 			*config_text_at(config, key) = memory_copy_text("", 0);
 		return !key->required;
 	}
-	taken = key->kind == CONFIG_TEXT ? config_take_text(config, key, value) : config_take_int(config, key, value);
+	taken =
+	    key->kind == CONFIG_TEXT ? config_take_text(config, key, value) : config_take_int(config, key, value);
 	if (!taken)
 		snprintf(problem, room, "key \"%s\" is out of bounds or of another type", key->name);
 	return taken;
@@ -149,7 +151,7 @@ config_read(KsegConfig *config, const char *json, size_t length, char *problem, 
 	struct json_object *object = NULL;
 	bool read = false;
 
-	*config = (KsegConfig) {0};
+	*config = (KsegConfig){0};
 	if (tokener == NULL)
 	{
 		snprintf(problem, room, "out of memory");
@@ -157,7 +159,8 @@ config_read(KsegConfig *config, const char *json, size_t length, char *problem, 
 	}
 	if (length <= KSEG_FRAME_MAX)
 		object = json_tokener_parse_ex(tokener, json, (int) length);
-	if (json_tokener_get_error(tokener) != json_tokener_success || !json_object_is_type(object, json_type_object))
+	if (json_tokener_get_error(tokener) != json_tokener_success ||
+	    !json_object_is_type(object, json_type_object))
 		snprintf(problem, room, "it is not one JSON object");
 	else
 		read = config_take_object(config, object, problem, room);

@@ -68,11 +68,13 @@ talk_take_hello(Talk *talk, const KsegFrame *frame)
 	if (failure_set(&talk->courier.failure, KSEG_FAILURE_BUILD, 0,
 	                "could not start a run: kseg.so and kseg-courier are not of one build"))
 	{
-		failure_set_detail(&talk->courier.failure, "kseg.so is build \"%.*s\" (wire %u), kseg-courier is build \"%s\" (wire %d).",
+		failure_set_detail(&talk->courier.failure,
+		                   "kseg.so is build \"%.*s\" (wire %u), kseg-courier is build \"%s\" (wire %d).",
 		                   build.length < 100 ? (int) build.length : 100, build.data, version, KSEG_BUILD,
 		                   KSEG_WIRE_VERSION);
-		failure_set_hint(&talk->courier.failure, "kseg was installed anew under a running session: connect again, or "
-		                                         "restart the server if kseg is preloaded.");
+		failure_set_hint(&talk->courier.failure,
+		                 "kseg was installed anew under a running session: connect again, or "
+		                 "restart the server if kseg is preloaded.");
 	}
 }
 
@@ -97,7 +99,8 @@ talk_take_config(Talk *talk, const KsegFrame *frame)
 {
 	KsegCourier *courier = &talk->courier;
 	char problem[200];
-	bool read = config_read(&courier->config, (const char *) frame->payload, frame->length, problem, sizeof(problem));
+	bool read =
+	    config_read(&courier->config, (const char *) frame->payload, frame->length, problem, sizeof(problem));
 
 	wire_io_wipe(frame);
 	talk->stage = TALK_JOB;
@@ -138,7 +141,8 @@ talk_take_frame(Talk *talk, const KsegFrame *frame, int64_t now)
 		talk_take_events(talk, frame, now);
 	else if (talk->courier.peer_waits)
 		return;
-	else if (talk->stage == TALK_JOB && !talk->courier.ended && frame->type == KSEG_FRAME_END && frame->length == 0)
+	else if (talk->stage == TALK_JOB && !talk->courier.ended && frame->type == KSEG_FRAME_END &&
+	         frame->length == 0)
 		talk->courier.ended = true;
 	else
 		talk_fail_protocol(talk, "It sent a frame that has no place here");
@@ -194,7 +198,8 @@ talk_end(Talk *talk, int64_t now)
 	KsegCourier *courier = &talk->courier;
 	bool failed = courier->failure.failure != 0;
 
-	if (talk->stage == TALK_OVER || (!failed && (talk->stage != TALK_JOB || !talk->job->is_settled(talk->state))))
+	if (talk->stage == TALK_OVER ||
+	    (!failed && (talk->stage != TALK_JOB || !talk->job->is_settled(talk->state))))
 		return;
 	if (talk->state != NULL)
 		talk->job->report(talk->state, now);

@@ -16,13 +16,13 @@
 
 /* 7.85 has protocols as texts and deprecates the bit masks. */
 #if LIBCURL_VERSION_NUM >= 0x075500
-#define KSEG_CURL_PROTOCOLS        CURLOPT_PROTOCOLS_STR
-#define KSEG_CURL_PROTOCOL_HTTP    "http"
-#define KSEG_CURL_PROTOCOL_HTTPS   "https"
+#define KSEG_CURL_PROTOCOLS      CURLOPT_PROTOCOLS_STR
+#define KSEG_CURL_PROTOCOL_HTTP  "http"
+#define KSEG_CURL_PROTOCOL_HTTPS "https"
 #else
-#define KSEG_CURL_PROTOCOLS        CURLOPT_PROTOCOLS
-#define KSEG_CURL_PROTOCOL_HTTP    ((long) CURLPROTO_HTTP)
-#define KSEG_CURL_PROTOCOL_HTTPS   ((long) CURLPROTO_HTTPS)
+#define KSEG_CURL_PROTOCOLS      CURLOPT_PROTOCOLS
+#define KSEG_CURL_PROTOCOL_HTTP  ((long) CURLPROTO_HTTP)
+#define KSEG_CURL_PROTOCOL_HTTPS ((long) CURLPROTO_HTTPS)
 #endif
 
 /* 7.87: do not wait for a name that is still being looked up. Before, a lookup that hangs could hold up other lanes. */

@@ -25,9 +25,11 @@ typedef struct KsegFailureReport
  * Say why, unless something failed before: the first reason is the one that explains the others. Returns whether it was
  * the first; only then may failure_set_detail and failure_set_hint follow.
  */
-extern bool failure_set(KsegFailureReport *report, KsegFailure failure, uint32_t status, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-extern void failure_set_detail(KsegFailureReport *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
-extern void failure_set_hint(KsegFailureReport *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
+extern bool failure_set(KsegFailureReport *report, KsegFailure failure, uint32_t status, const char *format,
+                        ...) __attribute__((format(printf, 4, 5)));
+extern void failure_set_detail(KsegFailureReport *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+extern void failure_set_hint(KsegFailureReport *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif /* KSEG_COURIER_FAILURE_H */

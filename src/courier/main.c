@@ -14,8 +14,8 @@
 #define MAIN_EXIT_BY_HAND 2
 #define MAIN_EXIT_ALONE   4
 
-static const char main_words[] =
-	"kseg-courier delivers events for the PostgreSQL extension kseg, which starts it; it does nothing by itself.\n";
+static const char main_words[] = "kseg-courier delivers events for the PostgreSQL extension kseg, which "
+                                 "starts it; it does nothing by itself.\n";
 
 int
 main(void)

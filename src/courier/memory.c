@@ -59,5 +59,5 @@ void
 buffer_free(KsegBuffer *buffer)
 {
 	free(buffer->data);
-	*buffer = (KsegBuffer) {0};
+	*buffer = (KsegBuffer){0};
 }

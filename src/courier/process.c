@@ -111,7 +111,8 @@ process_parent_lives(int wire_fd)
 	socklen_t length = sizeof(peer);
 	char byte;
 
-	if (getsockopt(wire_fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid != 0 && peer.pid != getppid())
+	if (getsockopt(wire_fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid != 0 &&
+	    peer.pid != getppid())
 		return false;
 	return recv(wire_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
 }

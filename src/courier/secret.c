@@ -71,7 +71,7 @@ secret_percent_encode(const char *text)
 void
 secret_open(KsegSecret *secret, const char *write_key)
 {
-	*secret = (KsegSecret) {0};
+	*secret = (KsegSecret){0};
 	if (*write_key == '\0')
 		return;
 	secret->forms[0] = memory_copy_text(write_key, strlen(write_key));

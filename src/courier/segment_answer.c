@@ -25,11 +25,11 @@ typedef struct AnswerRule
  * products of the same API say for an event that they cannot read.
  */
 static const AnswerRule answer_rules[] = {
-	{200, 299, KSEG_VERDICT_ACCEPTED}, {400, 400, KSEG_VERDICT_HALVE},   {413, 413, KSEG_VERDICT_HALVE},
-	{422, 422, KSEG_VERDICT_HALVE},    {401, 401, KSEG_VERDICT_AUTH},    {403, 403, KSEG_VERDICT_AUTH},
-	{408, 408, KSEG_VERDICT_AGAIN},    {410, 410, KSEG_VERDICT_AGAIN},   {460, 460, KSEG_VERDICT_AGAIN},
-	{429, 429, KSEG_VERDICT_WAIT},     {501, 501, KSEG_VERDICT_REFUSED}, {505, 505, KSEG_VERDICT_REFUSED},
-	{511, 511, KSEG_VERDICT_REFUSED},  {500, 599, KSEG_VERDICT_AGAIN},
+    {200, 299, KSEG_VERDICT_ACCEPTED}, {400, 400, KSEG_VERDICT_HALVE},   {413, 413, KSEG_VERDICT_HALVE},
+    {422, 422, KSEG_VERDICT_HALVE},    {401, 401, KSEG_VERDICT_AUTH},    {403, 403, KSEG_VERDICT_AUTH},
+    {408, 408, KSEG_VERDICT_AGAIN},    {410, 410, KSEG_VERDICT_AGAIN},   {460, 460, KSEG_VERDICT_AGAIN},
+    {429, 429, KSEG_VERDICT_WAIT},     {501, 501, KSEG_VERDICT_REFUSED}, {505, 505, KSEG_VERDICT_REFUSED},
+    {511, 511, KSEG_VERDICT_REFUSED},  {500, 599, KSEG_VERDICT_AGAIN},
 };
 
 KsegVerdict
@@ -210,7 +210,8 @@ answer_backoff_ms(uint32_t failures, uint32_t random)
 /* ---------- its words ---------- */
 
 /* Where JSON answers keep their words, the most telling first. */
-static const char *const answer_word_keys[] = {"message", "error", "errors", "detail", "description", "reason", "title"};
+static const char *const answer_word_keys[] = {"message",     "error",  "errors", "detail",
+                                               "description", "reason", "title"};
 
 /* The words inside a JSON value: a text, the first of an array, or what an object's keys hold. NULL: none. */
 static struct json_object *

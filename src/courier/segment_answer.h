@@ -31,7 +31,8 @@
 typedef struct KsegAnswer
 {
 	uint32_t status; /* 0: none came */
-	bool head_ended; /* the empty line after the headers came: without it the connection ended in mid-answer */
+	bool
+	    head_ended; /* the empty line after the headers came: without it the connection ended in mid-answer */
 	int64_t retry_after_ms;      /* -1: not said */
 	int64_t rate_limit_reset_ms; /* -1: not said */
 	KsegBuffer body;             /* the first KSEG_ANSWER_KEPT bytes */

@@ -12,7 +12,7 @@ batch_create(void)
 {
 	KsegBatch *batch = memory_resize(NULL, sizeof(KsegBatch));
 
-	*batch = (KsegBatch) {0};
+	*batch = (KsegBatch){0};
 	batch_reset(batch);
 	return batch;
 }
@@ -40,7 +40,7 @@ batch_free(KsegBatch *batch)
 void
 batch_cursor_init(KsegBatchCursor *cursor, const KsegEvents *events)
 {
-	*cursor = (KsegBatchCursor) {.events = *events};
+	*cursor = (KsegBatchCursor){.events = *events};
 }
 
 bool
@@ -60,7 +60,8 @@ batch_entry_length(const uint8_t *entries, uint32_t index)
 
 /* How many of the cursor's events fit, and the bytes of their joined JSON. */
 static uint32_t
-batch_count_fitting(const KsegBatch *batch, const KsegBatchLimits *limits, const KsegBatchCursor *cursor, size_t *json)
+batch_count_fitting(const KsegBatch *batch, const KsegBatchLimits *limits, const KsegBatchCursor *cursor,
+                    size_t *json)
 {
 	uint32_t left = cursor->events.count - cursor->next;
 	uint32_t events = limits->events - batch->count;

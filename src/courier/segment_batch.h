@@ -15,7 +15,7 @@
 #include "wire/wire.h"
 
 /* What every body begins with. */
-#define KSEG_BATCH_HEAD "{\"batch\":["
+#define KSEG_BATCH_HEAD        "{\"batch\":["
 #define KSEG_BATCH_HEAD_LENGTH (sizeof(KSEG_BATCH_HEAD) - 1)
 
 /* How much one batch may hold. */
@@ -28,8 +28,8 @@ typedef struct KsegBatchLimits
 typedef struct KsegBatch
 {
 	struct KsegBatch *next; /* the lane's next one */
-	KsegBuffer body;        /* KSEG_BATCH_HEAD and the events joined by ','; a request's tail may stand behind */
-	KsegBuffer entries;     /* count × KSEG_EVENT_ENTRY, as on the wire */
+	KsegBuffer body;    /* KSEG_BATCH_HEAD and the events joined by ','; a request's tail may stand behind */
+	KsegBuffer entries; /* count × KSEG_EVENT_ENTRY, as on the wire */
 	uint32_t count;
 	bool closed;      /* takes no more events */
 	int64_t first_ms; /* when its first event came */
@@ -65,7 +65,8 @@ extern bool batch_cursor_is_done(const KsegBatchCursor *cursor);
  * that is full. now_ms is remembered with the first event. An empty batch always takes one (KSEG_EVENT_MAX is far below
  * every limit on bytes).
  */
-extern void batch_take(KsegBatch *batch, const KsegBatchLimits *limits, KsegBatchCursor *cursor, int64_t now_ms);
+extern void batch_take(KsegBatch *batch, const KsegBatchLimits *limits, KsegBatchCursor *cursor,
+                       int64_t now_ms);
 
 /* Where the events from … to - 1 lie in body. */
 extern KsegBatchRange batch_find_range(const KsegBatch *batch, uint32_t from, uint32_t to);

@@ -32,7 +32,7 @@ body_form_open(KsegBodyForm *form, const KsegConfig *config)
 {
 	struct json_object *context = body_make_context(config);
 	const char *text =
-		json_object_to_json_string_ext(context, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	    json_object_to_json_string_ext(context, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	KsegBuffer tail = {0};
 
 	buffer_append(&tail, body_sent_at, strlen(body_sent_at));
@@ -45,7 +45,8 @@ body_form_open(KsegBodyForm *form, const KsegConfig *config)
 	form->tail = tail.data;
 	form->tail_length = tail.length;
 	form->sent_at = strlen(body_sent_at);
-	form->compressor = strcmp(config->compression, "gzip") == 0 ? libdeflate_alloc_compressor(BODY_GZIP_LEVEL) : NULL;
+	form->compressor =
+	    strcmp(config->compression, "gzip") == 0 ? libdeflate_alloc_compressor(BODY_GZIP_LEVEL) : NULL;
 }
 
 void
@@ -53,7 +54,7 @@ body_form_close(KsegBodyForm *form)
 {
 	free(form->tail);
 	libdeflate_free_compressor(form->compressor);
-	*form = (KsegBodyForm) {0};
+	*form = (KsegBodyForm){0};
 }
 
 size_t
@@ -86,15 +87,16 @@ body_pack(KsegBody *body, const KsegBodyForm *form, const KsegBuffer *plain)
 
 	body->packed.length = 0;
 	buffer_reserve(&body->packed, bound);
-	body->packed.length =
-		libdeflate_gzip_compress(form->compressor, plain->data, plain->length, body->packed.data, body->packed.room);
+	body->packed.length = libdeflate_gzip_compress(form->compressor, plain->data, plain->length,
+	                                               body->packed.data, body->packed.room);
 	body->data = body->packed.data;
 	body->length = body->packed.length;
 	return body->length > 0;
 }
 
 bool
-body_build(KsegBody *body, const KsegBodyForm *form, KsegBatch *batch, const KsegBatchRange *range, int64_t unix_ms)
+body_build(KsegBody *body, const KsegBodyForm *form, KsegBatch *batch, const KsegBatchRange *range,
+           int64_t unix_ms)
 {
 	KsegBuffer *plain = body_find_plain(body, batch, range);
 	size_t tail_at = plain->length;
@@ -114,5 +116,5 @@ body_free(KsegBody *body)
 {
 	buffer_free(&body->part);
 	buffer_free(&body->packed);
-	*body = (KsegBody) {0};
+	*body = (KsegBody){0};
 }

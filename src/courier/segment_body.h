@@ -17,9 +17,9 @@
 /* What all bodies of a run share. */
 typedef struct KsegBodyForm
 {
-	char *tail;       /* ],"sentAt":"…","context":{…}} */
+	char *tail; /* ],"sentAt":"…","context":{…}} */
 	size_t tail_length;
-	size_t sent_at;   /* where in tail the time stands, KSEG_CLOCK_UTC_LENGTH bytes */
+	size_t sent_at;                           /* where in tail the time stands, KSEG_CLOCK_UTC_LENGTH bytes */
 	struct libdeflate_compressor *compressor; /* NULL: compression is none */
 } KsegBodyForm;
 
@@ -40,8 +40,8 @@ extern void body_form_close(KsegBodyForm *form);
 extern size_t body_form_room(const KsegBodyForm *form);
 
 /* Make the body for a range of a batch, sent at unix_ms. False: libdeflate could not compress it (no memory). */
-extern bool body_build(KsegBody *body, const KsegBodyForm *form, KsegBatch *batch, const KsegBatchRange *range,
-                       int64_t unix_ms);
+extern bool body_build(KsegBody *body, const KsegBodyForm *form, KsegBatch *batch,
+                       const KsegBatchRange *range, int64_t unix_ms);
 extern void body_free(KsegBody *body);
 
 #endif /* KSEG_COURIER_SEGMENT_BODY_H */

@@ -39,14 +39,14 @@ deliver_open(KsegCourier *courier)
 	KsegDeliver *deliver = memory_resize(NULL, sizeof(KsegDeliver));
 	KsegRunway *runway = &deliver->runway;
 
-	*deliver = (KsegDeliver) {.runway = {.courier = courier}};
+	*deliver = (KsegDeliver){.runway = {.courier = courier}};
 	runway->status.lanes = (uint32_t) courier->config.lanes;
 	runway->multi = multi_open((long) courier->config.lanes, &courier->failure);
 	if (runway->multi == NULL || !segment_check_config(courier, NULL) || !deliver_open_lanes(deliver))
 		return NULL;
 	body_form_open(&runway->form, &courier->config);
-	runway->limits = (KsegBatchLimits) {.events = (uint32_t) courier->config.upload_size,
-	                                    .json = body_form_room(&runway->form)};
+	runway->limits = (KsegBatchLimits){.events = (uint32_t) courier->config.upload_size,
+	                                   .json = body_form_room(&runway->form)};
 	return deliver;
 }
 
@@ -65,7 +65,8 @@ deliver_is_full(const void *state)
 	const KsegDeliver *deliver = state;
 	const KsegRunway *runway = &deliver->runway;
 
-	return runway->held + wire_io_pending(&runway->courier->io) > (size_t) runway->status.lanes * 2 * KSEG_UPLOAD_MAX;
+	return runway->held + wire_io_pending(&runway->courier->io) >
+	       (size_t) runway->status.lanes * 2 * KSEG_UPLOAD_MAX;
 }
 
 /* Take the results of every transfer that has ended. False: there was none. */
@@ -179,13 +180,13 @@ deliver_wait(void *state, int wire_fd, short wire_events, int wait_ms)
 }
 
 const KsegJob segment_deliver_job = {
-	.name = "segment_deliver",
-	.takes_events = true,
-	.open = deliver_open,
-	.take_events = deliver_take_events,
-	.is_full = deliver_is_full,
-	.turn = deliver_turn,
-	.is_settled = deliver_is_settled,
-	.report = deliver_report,
-	.wait = deliver_wait,
+    .name = "segment_deliver",
+    .takes_events = true,
+    .open = deliver_open,
+    .take_events = deliver_take_events,
+    .is_full = deliver_is_full,
+    .turn = deliver_turn,
+    .is_settled = deliver_is_settled,
+    .report = deliver_report,
+    .wait = deliver_wait,
 };

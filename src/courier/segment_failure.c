@@ -12,7 +12,8 @@
 
 /* libcurl's words, with the secret masked and made harmless: an error can quote what a server sent. */
 static void
-segment_read_error_words(char *out, size_t room, const KsegRequest *request, CURLcode code, const KsegSecret *secret)
+segment_read_error_words(char *out, size_t room, const KsegRequest *request, CURLcode code,
+                         const KsegSecret *secret)
 {
 	const char *words = request_error_words(request, code);
 	size_t length = strlen(words);
@@ -50,7 +51,8 @@ segment_check_url(KsegCourier *courier, const char *url, const char *key, char *
 	if (failure_set(&courier->failure, KSEG_FAILURE_CONFIG, 0, "could not use the endpoint"))
 	{
 		failure_set_detail(&courier->failure, "\"%s\" cannot be connected to: %s.", key, problem);
-		failure_set_hint(&courier->failure, "Set the server option \"endpoint\" to https://host[:port][/prefix].");
+		failure_set_hint(&courier->failure,
+		                 "Set the server option \"endpoint\" to https://host[:port][/prefix].");
 	}
 	return false;
 }
@@ -73,16 +75,18 @@ segment_fail_answer(KsegCourier *courier, const KsegRequest *request, KsegVerdic
 	bool auth = verdict == KSEG_VERDICT_AUTH;
 	char result[KSEG_RESULT_MAX];
 
-	if (!failure_set(report, auth ? KSEG_FAILURE_AUTH : KSEG_FAILURE_REFUSED, status, "could not deliver events: %s",
-	                 auth ? "the endpoint does not accept the write key" : "the endpoint refused a request for good"))
+	if (!failure_set(
+	        report, auth ? KSEG_FAILURE_AUTH : KSEG_FAILURE_REFUSED, status, "could not deliver events: %s",
+	        auth ? "the endpoint does not accept the write key" : "the endpoint refused a request for good"))
 		return;
 	segment_describe_result(result, request, CURLE_OK, &courier->secret);
 	failure_set_detail(report, "%s.", result);
 	if (auth)
 		failure_set_hint(report, "Set the user mapping's \"write_key\" to a key that this endpoint knows.");
 	else if (status >= 300 && status < 400)
-		failure_set_hint(report, "kseg does not follow redirects: they would take the write key elsewhere. Set the "
-		                         "server option \"endpoint\" to where this one points.");
+		failure_set_hint(report,
+		                 "kseg does not follow redirects: they would take the write key elsewhere. Set the "
+		                 "server option \"endpoint\" to where this one points.");
 	else
 		failure_set_hint(report, "Check the server option \"endpoint\": kseg appends /v1/batch to it.");
 }
@@ -95,8 +99,9 @@ segment_fail_tls(KsegCourier *courier, const char *words)
 	if (!failure_set(report, KSEG_FAILURE_CONFIG, 0, "could not make a trusted connection to the endpoint"))
 		return;
 	failure_set_detail(report, "libcurl says: %s.", words);
-	failure_set_hint(report, "The server option \"ca_file\" names the authorities to trust, in PEM; without it the "
-	                         "system's are trusted. The host in \"endpoint\" must be one that the certificate names.");
+	failure_set_hint(
+	    report, "The server option \"ca_file\" names the authorities to trust, in PEM; without it the "
+	            "system's are trusted. The host in \"endpoint\" must be one that the certificate names.");
 }
 
 static void
@@ -104,7 +109,8 @@ segment_fail_address(KsegCourier *courier, const KsegRequest *request)
 {
 	KsegFailureReport *report = &courier->failure;
 
-	if (!failure_set(report, KSEG_FAILURE_ADDRESS, 0, "could not connect to the endpoint: plaintext is for loopback only"))
+	if (!failure_set(report, KSEG_FAILURE_ADDRESS, 0,
+	                 "could not connect to the endpoint: plaintext is for loopback only"))
 		return;
 	failure_set_detail(report, "The address that would be connected to is %s.", request->refused_address);
 	failure_set_hint(report, "Use https:// in the server option \"endpoint\".");
@@ -120,12 +126,14 @@ segment_fail_transfer(KsegCourier *courier, const KsegRequest *request, KsegTran
 		segment_fail_address(courier, request);
 	else if (transfer == KSEG_TRANSFER_CONFIG)
 		segment_fail_tls(courier, words);
-	else if (failure_set(&courier->failure, KSEG_FAILURE_INTERNAL, 0, "could not send a request to the endpoint"))
+	else if (failure_set(&courier->failure, KSEG_FAILURE_INTERNAL, 0,
+	                     "could not send a request to the endpoint"))
 		failure_set_detail(&courier->failure, "libcurl says: %s.", words);
 }
 
 void
-segment_fail_exhausted(KsegCourier *courier, const KsegRequest *request, CURLcode code, uint32_t attempts, bool by_count)
+segment_fail_exhausted(KsegCourier *courier, const KsegRequest *request, CURLcode code, uint32_t attempts,
+                       bool by_count)
 {
 	KsegFailureReport *report = &courier->failure;
 	const char *option = by_count ? "max_retries" : "max_retry_age";
@@ -137,9 +145,14 @@ segment_fail_exhausted(KsegCourier *courier, const KsegRequest *request, CURLcod
 	segment_describe_result(result, request, code, &courier->secret);
 	failure_set_detail(report, "%s.", result);
 	if (code == CURLE_OPERATION_TIMEDOUT)
-		failure_set_hint(report, "The server option \"%s\" ended the attempts; \"request_timeout\" is how long each of "
-		                         "them may take.", option);
+		failure_set_hint(
+		    report,
+		    "The server option \"%s\" ended the attempts; \"request_timeout\" is how long each of "
+		    "them may take.",
+		    option);
 	else
-		failure_set_hint(report, "The server option \"%s\" ended the attempts; kseg.test_server() says how far the "
-		                         "endpoint can be reached.", option);
+		failure_set_hint(report,
+		                 "The server option \"%s\" ended the attempts; kseg.test_server() says how far the "
+		                 "endpoint can be reached.",
+		                 option);
 }

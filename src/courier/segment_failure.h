@@ -15,7 +15,8 @@
  * What came of a request, as a sentence without its period: "The endpoint answered HTTP status 503: words" or "libcurl
  * says: words". out has KSEG_RESULT_MAX bytes; the secret is masked.
  */
-extern void segment_describe_result(char *out, const KsegRequest *request, CURLcode code, const KsegSecret *secret);
+extern void segment_describe_result(char *out, const KsegRequest *request, CURLcode code,
+                                    const KsegSecret *secret);
 
 /*
  * Are endpoint and key_endpoint URLs that kseg connects to? False: the courier's failure says why not. host (may be NULL)
@@ -27,10 +28,11 @@ extern bool segment_check_config(KsegCourier *courier, char **host);
 extern void segment_fail_answer(KsegCourier *courier, const KsegRequest *request, KsegVerdict verdict);
 
 /* The transfer, sorted as CONFIG, ADDRESS or INTERNAL, ends the run. */
-extern void segment_fail_transfer(KsegCourier *courier, const KsegRequest *request, KsegTransfer transfer, CURLcode code);
+extern void segment_fail_transfer(KsegCourier *courier, const KsegRequest *request, KsegTransfer transfer,
+                                  CURLcode code);
 
 /* The last of attempts requests failed, too, and there is no further one: by count (else by age). */
-extern void segment_fail_exhausted(KsegCourier *courier, const KsegRequest *request, CURLcode code, uint32_t attempts,
-                                   bool by_count);
+extern void segment_fail_exhausted(KsegCourier *courier, const KsegRequest *request, CURLcode code,
+                                   uint32_t attempts, bool by_count);
 
 #endif /* KSEG_COURIER_SEGMENT_FAILURE_H */

@@ -18,7 +18,8 @@
  * and one for the whole.
  */
 #define KSEG_HALVE_PARTS 13
-_Static_assert(KSEG_UPLOAD_EVENTS_MAX <= 1 << (KSEG_HALVE_PARTS - 1), "a batch could be split deeper than the stack");
+_Static_assert(KSEG_UPLOAD_EVENTS_MAX <= 1 << (KSEG_HALVE_PARTS - 1),
+               "a batch could be split deeper than the stack");
 
 typedef struct KsegHalve
 {

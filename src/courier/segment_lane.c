@@ -89,7 +89,7 @@ lane_open(KsegLane *lane, KsegRunway *runway, uint32_t index)
 	const KsegConfig *config = &runway->courier->config;
 	char url[4096];
 
-	*lane = (KsegLane) {.runway = runway, .credit = &runway->credits[index]};
+	*lane = (KsegLane){.runway = runway, .credit = &runway->credits[index]};
 	snprintf(url, sizeof(url), "%s/v1/batch", config->endpoint);
 	return request_open(&lane->request, config, url, &runway->courier->failure) &&
 	       request_use_key(&lane->request, config->write_key, &runway->courier->failure);
@@ -209,8 +209,8 @@ lane_refuse_part(KsegLane *lane)
 		return;
 	}
 	answer_read_words(&lane->request.answer, &courier->secret, words, sizeof(words));
-	wire_report_rejected(&courier->io, batch_row(lane->head, lane->range.from), lane->request.answer.status, words,
-	                     lane->head->body.data + lane->range.offset, lane->range.length);
+	wire_report_rejected(&courier->io, batch_row(lane->head, lane->range.from), lane->request.answer.status,
+	                     words, lane->head->body.data + lane->range.offset, lane->range.length);
 	lane->runway->status.rejected++;
 	lane_settle_part(lane);
 }

@@ -38,9 +38,9 @@ typedef struct KsegRunway
 	KsegWireLane credits[KSEG_LANES_MAX]; /* one of each lane, side by side as STATUS has them */
 	bool status_due;                      /* figures have changed since they were last told */
 	int64_t paused_until;                 /* a 429's: no lane begins a request before */
-	bool starved;                         /* no lane has anything under way, and no events come before one has */
-	size_t held;                          /* bytes of events in all lanes */
-	KsegBatch *spare;                     /* batches to use again */
+	bool starved;     /* no lane has anything under way, and no events come before one has */
+	size_t held;      /* bytes of events in all lanes */
+	KsegBatch *spare; /* batches to use again */
 	uint32_t spares;
 } KsegRunway;
 

@@ -68,7 +68,8 @@ multi_next_ended(CURLM *multi, CURLcode *code)
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &request) == CURLE_OK && request != NULL)
+		if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &request) == CURLE_OK &&
+		    request != NULL)
 		{
 			*code = multi_read_code(message, (KsegRequest *) (void *) request);
 			return (KsegRequest *) (void *) request;

@@ -47,9 +47,11 @@ request_note_address(KsegRequest *request, const struct sockaddr *address)
 	char text[INET6_ADDRSTRLEN] = "of an unknown family";
 
 	if (address->sa_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *) (const void *) address)->sin_addr, text, sizeof(text));
+		inet_ntop(AF_INET, &((const struct sockaddr_in *) (const void *) address)->sin_addr, text,
+		          sizeof(text));
 	else if (address->sa_family == AF_INET6)
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) (const void *) address)->sin6_addr, text, sizeof(text));
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) (const void *) address)->sin6_addr, text,
+		          sizeof(text));
 	snprintf(request->refused_address, sizeof(request->refused_address), "%s", text);
 }
 
@@ -97,33 +99,34 @@ typedef struct RequestOption
 
 /* Options that are the same for every request. */
 static const RequestOption request_options[] = {
-	{CURLOPT_NOSIGNAL, 1},
+    {CURLOPT_NOSIGNAL, 1},
 #ifdef KSEG_CURL_HAS_QUICK_EXIT
-	{CURLOPT_QUICK_EXIT, 1},
+    {CURLOPT_QUICK_EXIT, 1},
 #endif
 #ifdef KSEG_CURL_HAS_MAXLIFETIME_CONN
-	{CURLOPT_MAXLIFETIME_CONN, REQUEST_CONNECTION_AGE_S},
+    {CURLOPT_MAXLIFETIME_CONN, REQUEST_CONNECTION_AGE_S},
 #endif
-	{CURLOPT_MAXAGE_CONN, REQUEST_CONNECTION_IDLE_S},
-	{CURLOPT_DNS_CACHE_TIMEOUT, REQUEST_DNS_CACHE_S},
-	{CURLOPT_FOLLOWLOCATION, 0},
-	{CURLOPT_NETRC, (long) CURL_NETRC_IGNORED},
-	{CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1},
-	{CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2},
-	{CURLOPT_SSL_VERIFYPEER, 1},
-	{CURLOPT_SSL_VERIFYHOST, 2},
-	{CURLOPT_TCP_NODELAY, 1},
-	{CURLOPT_TCP_KEEPALIVE, 1},
-	{CURLOPT_TCP_KEEPIDLE, 30},
-	{CURLOPT_TCP_KEEPINTVL, 15},
-	{CURLOPT_LOW_SPEED_LIMIT, 1},
-	{CURLOPT_UPLOAD_BUFFERSIZE, REQUEST_UPLOAD_BUFFER},
+    {CURLOPT_MAXAGE_CONN, REQUEST_CONNECTION_IDLE_S},
+    {CURLOPT_DNS_CACHE_TIMEOUT, REQUEST_DNS_CACHE_S},
+    {CURLOPT_FOLLOWLOCATION, 0},
+    {CURLOPT_NETRC, (long) CURL_NETRC_IGNORED},
+    {CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1},
+    {CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2},
+    {CURLOPT_SSL_VERIFYPEER, 1},
+    {CURLOPT_SSL_VERIFYHOST, 2},
+    {CURLOPT_TCP_NODELAY, 1},
+    {CURLOPT_TCP_KEEPALIVE, 1},
+    {CURLOPT_TCP_KEEPIDLE, 30},
+    {CURLOPT_TCP_KEEPINTVL, 15},
+    {CURLOPT_LOW_SPEED_LIMIT, 1},
+    {CURLOPT_UPLOAD_BUFFERSIZE, REQUEST_UPLOAD_BUFFER},
 };
 
 static long
 request_stall_seconds(const KsegConfig *config)
 {
-	int64_t stall = config->request_timeout_ms / 2 > REQUEST_STALL_MS ? config->request_timeout_ms / 2 : REQUEST_STALL_MS;
+	int64_t stall =
+	    config->request_timeout_ms / 2 > REQUEST_STALL_MS ? config->request_timeout_ms / 2 : REQUEST_STALL_MS;
 
 	return (long) (stall / 1000);
 }
@@ -145,7 +148,8 @@ request_set_times(CURL *easy, const KsegConfig *config)
 	CURLcode code = curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, whole);
 
 	if (code == CURLE_OK)
-		code = curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, whole < REQUEST_CONNECT_MS ? whole : REQUEST_CONNECT_MS);
+		code = curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+		                        whole < REQUEST_CONNECT_MS ? whole : REQUEST_CONNECT_MS);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, request_stall_seconds(config));
 	return code;
@@ -250,7 +254,7 @@ request_open(KsegRequest *request, const KsegConfig *config, const char *url, Ks
 {
 	CURLcode code;
 
-	*request = (KsegRequest) {.plaintext = strncmp(url, "http://", 7) == 0};
+	*request = (KsegRequest){.plaintext = strncmp(url, "http://", 7) == 0};
 	answer_reset(&request->answer);
 	request->easy = curl_easy_init();
 	if (request->easy == NULL)
@@ -276,7 +280,7 @@ request_close(KsegRequest *request)
 	curl_easy_cleanup(request->easy);
 	curl_slist_free_all(request->headers);
 	buffer_free(&request->answer.body);
-	*request = (KsegRequest) {0};
+	*request = (KsegRequest){0};
 }
 
 bool
@@ -312,7 +316,8 @@ request_make_headers(KsegRequest *request, bool gzip, uint32_t attempts)
 	curl_slist_free_all(request->headers);
 	request->headers = NULL;
 	snprintf(retry, sizeof(retry), "X-Retry-Count: %u", attempts);
-	return request_add_header(request, "Content-Type: application/json") && request_add_header(request, "Expect:") &&
+	return request_add_header(request, "Content-Type: application/json") &&
+	       request_add_header(request, "Expect:") &&
 	       (!gzip || request_add_header(request, "Content-Encoding: gzip")) &&
 	       (attempts == 0 || request_add_header(request, retry));
 }
@@ -333,8 +338,8 @@ request_start(KsegRequest *request, CURLM *multi, KsegFailureReport *report)
 }
 
 bool
-request_start_post(KsegRequest *request, CURLM *multi, const char *body, size_t length, bool gzip, uint32_t attempts,
-                   KsegFailureReport *report)
+request_start_post(KsegRequest *request, CURLM *multi, const char *body, size_t length, bool gzip,
+                   uint32_t attempts, KsegFailureReport *report)
 {
 	CURLcode code = CURLE_OUT_OF_MEMORY;
 
@@ -371,17 +376,17 @@ typedef struct RequestCode
 
 /* Everything that is not named is the network's, and is tried again. */
 static const RequestCode request_codes[] = {
-	{CURLE_OK, KSEG_TRANSFER_ANSWERED},
-	{CURLE_PEER_FAILED_VERIFICATION, KSEG_TRANSFER_CONFIG},
-	{CURLE_SSL_CACERT_BADFILE, KSEG_TRANSFER_CONFIG},
-	{CURLE_SSL_CIPHER, KSEG_TRANSFER_CONFIG},
-	{CURLE_SSL_ISSUER_ERROR, KSEG_TRANSFER_CONFIG},
-	{CURLE_URL_MALFORMAT, KSEG_TRANSFER_CONFIG},
-	{CURLE_FAILED_INIT, KSEG_TRANSFER_INTERNAL},
-	{CURLE_NOT_BUILT_IN, KSEG_TRANSFER_INTERNAL},
-	{CURLE_BAD_FUNCTION_ARGUMENT, KSEG_TRANSFER_INTERNAL},
-	{CURLE_UNKNOWN_OPTION, KSEG_TRANSFER_INTERNAL},
-	{CURLE_OUT_OF_MEMORY, KSEG_TRANSFER_INTERNAL},
+    {CURLE_OK, KSEG_TRANSFER_ANSWERED},
+    {CURLE_PEER_FAILED_VERIFICATION, KSEG_TRANSFER_CONFIG},
+    {CURLE_SSL_CACERT_BADFILE, KSEG_TRANSFER_CONFIG},
+    {CURLE_SSL_CIPHER, KSEG_TRANSFER_CONFIG},
+    {CURLE_SSL_ISSUER_ERROR, KSEG_TRANSFER_CONFIG},
+    {CURLE_URL_MALFORMAT, KSEG_TRANSFER_CONFIG},
+    {CURLE_FAILED_INIT, KSEG_TRANSFER_INTERNAL},
+    {CURLE_NOT_BUILT_IN, KSEG_TRANSFER_INTERNAL},
+    {CURLE_BAD_FUNCTION_ARGUMENT, KSEG_TRANSFER_INTERNAL},
+    {CURLE_UNKNOWN_OPTION, KSEG_TRANSFER_INTERNAL},
+    {CURLE_OUT_OF_MEMORY, KSEG_TRANSFER_INTERNAL},
 };
 
 static KsegTransfer

@@ -51,7 +51,8 @@ typedef enum KsegTransfer
 extern bool request_check_url(const char *url, char *problem, size_t room, char **host);
 
 /* Open the handle for this URL. user_agent is complete. False: report says why, and the request is closed. */
-extern bool request_open(KsegRequest *request, const KsegConfig *config, const char *url, KsegFailureReport *report);
+extern bool request_open(KsegRequest *request, const KsegConfig *config, const char *url,
+                         KsegFailureReport *report);
 extern void request_close(KsegRequest *request);
 
 /* Send the write key with every request, as HTTP Basic user with an empty password. */

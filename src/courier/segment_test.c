@@ -51,7 +51,8 @@ typedef struct KsegTest
 static void
 test_check(KsegTest *test, const char *check, KsegCheckResult ok, const char *detail, const char *hint)
 {
-	wire_report_check(&test->courier->io, &test->courier->secret, check, ok, detail, ok == KSEG_CHECK_NO ? hint : "");
+	wire_report_check(&test->courier->io, &test->courier->secret, check, ok, detail,
+	                  ok == KSEG_CHECK_NO ? hint : "");
 }
 
 /* ---------- the requests ---------- */
@@ -80,7 +81,8 @@ test_listen(KsegTest *test)
 		code = curl_easy_setopt(easy, CURLOPT_DEBUGDATA, test);
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
-	if (code != CURLE_OK && failure_set(&test->courier->failure, KSEG_FAILURE_INTERNAL, 0, "could not set up a test"))
+	if (code != CURLE_OK &&
+	    failure_set(&test->courier->failure, KSEG_FAILURE_INTERNAL, 0, "could not set up a test"))
 		failure_set_detail(&test->courier->failure, "libcurl says: %s.", curl_easy_strerror(code));
 	return code == CURLE_OK;
 }
@@ -102,8 +104,8 @@ test_start_probe(KsegTest *test)
 	if (!body_build(&test->body, &test->form, test->nothing, &none, clock_unix_ms()))
 		failure_set(&courier->failure, KSEG_FAILURE_INTERNAL, 0, "could not compress a request");
 	else
-		request_start_post(&test->probe, test->multi, test->body.data, test->body.length, test->form.compressor != NULL,
-		                   0, &courier->failure);
+		request_start_post(&test->probe, test->multi, test->body.data, test->body.length,
+		                   test->form.compressor != NULL, 0, &courier->failure);
 }
 
 static void
@@ -114,7 +116,8 @@ test_start_key(KsegTest *test)
 	char url[8192];
 
 	test->stage = TEST_KEY;
-	snprintf(url, sizeof(url), "%s/v1/projects/%s/settings", courier->config.key_endpoint, escaped != NULL ? escaped : "");
+	snprintf(url, sizeof(url), "%s/v1/projects/%s/settings", courier->config.key_endpoint,
+	         escaped != NULL ? escaped : "");
 	curl_free(escaped);
 	if (request_open(&test->key, &courier->config, url, &courier->failure))
 		request_start_get(&test->key, test->multi, &courier->failure);
@@ -146,15 +149,17 @@ test_check_name(KsegTest *test, const char *words)
 	else
 		snprintf(detail, sizeof(detail), "%s: %s", test->host, words);
 	test_check(test, "name resolution", ok ? KSEG_CHECK_YES : KSEG_CHECK_NO, detail,
-	           "Check the host in the server option \"endpoint\", and the resolver of the machine that PostgreSQL runs on.");
+	           "Check the host in the server option \"endpoint\", and the resolver of the machine that "
+	           "PostgreSQL runs on.");
 	return ok;
 }
 
 static bool
 test_check_connection(KsegTest *test, const char *words)
 {
-	const char *hint = "A firewall or SELinux may keep PostgreSQL from connecting out; check the host and port in the "
-					   "server option \"endpoint\".";
+	const char *hint =
+	    "A firewall or SELinux may keep PostgreSQL from connecting out; check the host and port in the "
+	    "server option \"endpoint\".";
 	double time = test_time_ms(test, CURLINFO_CONNECT_TIME_T);
 	double before = test_time_ms(test, CURLINFO_NAMELOOKUP_TIME_T);
 	char *address = NULL;
@@ -164,7 +169,8 @@ test_check_connection(KsegTest *test, const char *words)
 	curl_easy_getinfo(test->probe.easy, CURLINFO_PRIMARY_IP, &address);
 	curl_easy_getinfo(test->probe.easy, CURLINFO_PRIMARY_PORT, &port);
 	if (time > 0)
-		snprintf(detail, sizeof(detail), "%s port %ld in %.1f ms", address != NULL ? address : "", port, time - before);
+		snprintf(detail, sizeof(detail), "%s port %ld in %.1f ms", address != NULL ? address : "", port,
+		         time - before);
 	else if (test->result == KSEG_TRANSFER_ADDRESS)
 	{
 		snprintf(detail, sizeof(detail), "Plaintext is for loopback only, and the address is %s",
@@ -189,12 +195,14 @@ test_check_tls(KsegTest *test, const char *words)
 		return true;
 	}
 	if (time > 0)
-		snprintf(detail, sizeof(detail), "%s, certificate verified, %.1f ms", test->tls[0] != '\0' ? test->tls : "TLS",
+		snprintf(detail, sizeof(detail), "%s, certificate verified, %.1f ms",
+		         test->tls[0] != '\0' ? test->tls : "TLS",
 		         time - test_time_ms(test, CURLINFO_CONNECT_TIME_T));
 	else
 		snprintf(detail, sizeof(detail), "%s", words);
 	test_check(test, "TLS", time > 0 ? KSEG_CHECK_YES : KSEG_CHECK_NO, detail,
-	           "The server option \"ca_file\" names the authorities to trust, in PEM; the host in \"endpoint\" must be one "
+	           "The server option \"ca_file\" names the authorities to trust, in PEM; the host in "
+	           "\"endpoint\" must be one "
 	           "that the certificate names.");
 	return time > 0;
 }
@@ -211,15 +219,17 @@ test_check_answer(KsegTest *test)
 {
 	KsegVerdict verdict = answer_sort(&test->probe.answer);
 	bool ok = test->result == KSEG_TRANSFER_ANSWERED && test_answer_is_good(verdict);
-	const char *hint = verdict == KSEG_VERDICT_REFUSED
-						   ? "Check the server option \"endpoint\": kseg appends /v1/batch to it and follows no redirect."
-						   : "The endpoint is there but takes nothing now; a run would try again for as long as the server "
-							 "options \"max_retries\" and \"max_retry_age\" say.";
+	const char *hint =
+	    verdict == KSEG_VERDICT_REFUSED
+	        ? "Check the server option \"endpoint\": kseg appends /v1/batch to it and follows no redirect."
+	        : "The endpoint is there but takes nothing now; a run would try again for as long as the server "
+	          "options \"max_retries\" and \"max_retry_age\" say.";
 	double time = test_time_ms(test, CURLINFO_TOTAL_TIME_T) - test_time_ms(test, CURLINFO_PRETRANSFER_TIME_T);
 	char result[KSEG_RESULT_MAX];
 	char detail[KSEG_RESULT_MAX + 100];
 
-	segment_describe_result(result, &test->probe, test->result == KSEG_TRANSFER_ANSWERED ? CURLE_OK : test->code,
+	segment_describe_result(result, &test->probe,
+	                        test->result == KSEG_TRANSFER_ANSWERED ? CURLE_OK : test->code,
 	                        &test->courier->secret);
 	snprintf(detail, sizeof(detail), "%s (%.1f ms)", result, time);
 	if (test->code == CURLE_OPERATION_TIMEDOUT)
@@ -235,7 +245,8 @@ static void
 test_check_key_by_answer(KsegTest *test)
 {
 	if (answer_sort(&test->probe.answer) == KSEG_VERDICT_AUTH)
-		test_check(test, "write key", KSEG_CHECK_NO, "The endpoint does not accept the write key", TEST_KEY_HINT);
+		test_check(test, "write key", KSEG_CHECK_NO, "The endpoint does not accept the write key",
+		           TEST_KEY_HINT);
 	else
 		test_check(test, "write key", KSEG_CHECK_CANNOT_TELL,
 		           "The endpoint did not object to the write key; it may accept any", "");
@@ -304,7 +315,7 @@ test_open(KsegCourier *courier)
 {
 	KsegTest *test = memory_resize(NULL, sizeof(KsegTest));
 
-	*test = (KsegTest) {.courier = courier};
+	*test = (KsegTest){.courier = courier};
 	test->multi = multi_open(1, &courier->failure);
 	if (test->multi == NULL || !segment_check_config(courier, &test->host))
 		return NULL;
@@ -363,13 +374,13 @@ test_wait(void *state, int wire_fd, short wire_events, int wait_ms)
 }
 
 const KsegJob segment_test_job = {
-	.name = "segment_test",
-	.takes_events = false,
-	.open = test_open,
-	.take_events = NULL,
-	.is_full = test_is_full,
-	.turn = test_turn,
-	.is_settled = test_is_settled,
-	.report = test_report,
-	.wait = test_wait,
+    .name = "segment_test",
+    .takes_events = false,
+    .open = test_open,
+    .take_events = NULL,
+    .is_full = test_is_full,
+    .turn = test_turn,
+    .is_settled = test_is_settled,
+    .report = test_report,
+    .wait = test_wait,
 };

@@ -18,7 +18,7 @@
 void
 wire_io_open(KsegWireIo *io, int fd)
 {
-	*io = (KsegWireIo) {.fd = fd};
+	*io = (KsegWireIo){.fd = fd};
 }
 
 /* Move what is left to the front: less than a frame, as wire_io_next_frame is called until there is none. */
@@ -112,7 +112,7 @@ wire_io_flush(KsegWireIo *io)
 	while (io->out_at < io->out.length && !io->closed)
 	{
 		ssize_t put =
-			send(io->fd, io->out.data + io->out_at, io->out.length - io->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		    send(io->fd, io->out.data + io->out_at, io->out.length - io->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (put >= 0)
 			io->out_at += (size_t) put;

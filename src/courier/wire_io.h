@@ -15,8 +15,8 @@
 typedef struct KsegWireIo
 {
 	int fd;
-	bool closed;    /* the other side has gone: leave */
-	KsegBuffer in;  /* data[in_at … length) is not taken yet */
+	bool closed;   /* the other side has gone: leave */
+	KsegBuffer in; /* data[in_at … length) is not taken yet */
 	size_t in_at;
 	KsegBuffer out; /* data[out_at … length) is not written yet */
 	size_t out_at;

@@ -19,7 +19,10 @@ wire_report_put_text(uint8_t *out, const char *text)
 	return kseg_write_text(out, text, strlen(text));
 }
 
-/* The same, with the write key made unreadable in what was written. */
+/*
+ * The same, with the write key made unreadable in what was written: for details, which quote others. Messages and hints
+ * are our own words.
+ */
 static uint8_t *
 wire_report_put_masked(uint8_t *out, const KsegSecret *secret, const char *text)
 {
@@ -43,7 +46,8 @@ wire_report_hello(KsegWireIo *io, const char *libraries)
 void
 wire_report_status(KsegWireIo *io, const KsegWireStatus *status, const KsegWireLane *lanes)
 {
-	kseg_status_write(wire_io_put_frame(io, KSEG_FRAME_STATUS, kseg_status_size(status->lanes)), status, lanes);
+	kseg_status_write(wire_io_put_frame(io, KSEG_FRAME_STATUS, kseg_status_size(status->lanes)), status,
+	                  lanes);
 }
 
 void
@@ -61,16 +65,17 @@ wire_report_failed(KsegWireIo *io, const KsegSecret *secret, const KsegFailureRe
 
 	out = kseg_write_u32(out, (uint32_t) report->failure);
 	out = kseg_write_u32(out, report->status);
-	out = wire_report_put_masked(out, secret, report->message);
+	out = wire_report_put_text(out, report->message);
 	out = wire_report_put_masked(out, secret, report->detail);
-	wire_report_put_masked(out, secret, report->hint);
+	wire_report_put_text(out, report->hint);
 }
 
 void
 wire_report_rejected(KsegWireIo *io, uint64_t row, uint32_t status, const char *words, const char *event,
                      uint32_t event_length)
 {
-	size_t length = sizeof(row) + sizeof(status) + wire_report_text_size(words) + sizeof(uint32_t) + event_length;
+	size_t length =
+	    sizeof(row) + sizeof(status) + wire_report_text_size(words) + sizeof(uint32_t) + event_length;
 	uint8_t *out = wire_io_put_frame(io, KSEG_FRAME_REJECTED, length);
 
 	out = kseg_write_u64(out, row);
@@ -80,8 +85,8 @@ wire_report_rejected(KsegWireIo *io, uint64_t row, uint32_t status, const char *
 }
 
 void
-wire_report_check(KsegWireIo *io, const KsegSecret *secret, const char *check, KsegCheckResult ok, const char *detail,
-                  const char *hint)
+wire_report_check(KsegWireIo *io, const KsegSecret *secret, const char *check, KsegCheckResult ok,
+                  const char *detail, const char *hint)
 {
 	size_t length = wire_report_text_size(check) + sizeof(uint32_t) + wire_report_text_size(detail) +
 	                wire_report_text_size(hint);
@@ -90,5 +95,5 @@ wire_report_check(KsegWireIo *io, const KsegSecret *secret, const char *check, K
 	out = wire_report_put_text(out, check);
 	out = kseg_write_u32(out, (uint32_t) ok);
 	out = wire_report_put_masked(out, secret, detail);
-	wire_report_put_masked(out, secret, hint);
+	wire_report_put_text(out, hint);
 }

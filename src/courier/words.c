@@ -15,7 +15,12 @@ static const uint32_t words_least[] = {0, 0, 0x80, 0x800, 0x10000};
 static size_t
 words_read_character(const unsigned char *data, size_t length, uint32_t *code)
 {
-	size_t bytes = data[0] < 0x80 ? 1 : data[0] < 0xc2 ? 0 : data[0] < 0xe0 ? 2 : data[0] < 0xf0 ? 3 : data[0] < 0xf5 ? 4 : 0;
+	size_t bytes = data[0] < 0x80   ? 1
+	               : data[0] < 0xc2 ? 0
+	               : data[0] < 0xe0 ? 2
+	               : data[0] < 0xf0 ? 3
+	               : data[0] < 0xf5 ? 4
+	                                : 0;
 
 	if (bytes == 0 || bytes > length)
 		return 0;
@@ -67,7 +72,8 @@ words_clean(char *out, size_t room, const char *data, size_t length)
 		else
 		{
 			put = !blank || words_put(out, room, &at, " ", 1);
-			put = put && (bytes == 0 ? words_put(out, room, &at, "?", 1) : words_put(out, room, &at, data + i, bytes));
+			put = put && (bytes == 0 ? words_put(out, room, &at, "?", 1)
+			                         : words_put(out, room, &at, data + i, bytes));
 			blank = false;
 		}
 		if (!put)

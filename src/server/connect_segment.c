@@ -302,8 +302,8 @@ connect_is_logged(void)
 	const char *explain = GetConfigOption("auto_explain.log_min_duration", true, false);
 
 	return log_statement == LOGSTMT_ALL || log_min_duration_statement >= 0 || log_xact_sample_rate > 0 ||
-	       /* With a debug message, of which each statement has some, goes the statement that raised it. */
-	       (log_min_messages < LOG && log_min_error_statement < LOG) ||
+	       /* Each statement has debug messages. With them goes the statement, and in a function what it called. */
+	       (log_min_messages < LOG && (log_min_error_statement < LOG || error_context_stack != NULL)) ||
 	       (sample != NULL && strcmp(sample, "-1") != 0) || (explain != NULL && strcmp(explain, "-1") != 0) ||
 	       Debug_print_parse || Debug_print_rewritten || Debug_print_plan;
 }
@@ -362,7 +362,11 @@ static void
 connect_hide_line(ErrorData *error)
 {
 	if (error->context != NULL && strstr(error->context, "COPY write_key") != NULL)
-		error->context = "COPY write_key, a line that is not shown";
+	{
+		/* elog.c frees what it finds there. */
+		pfree(error->context);
+		error->context = pstrdup("COPY write_key, a line that is not shown");
+	}
 	if (connect_next_log_hook != NULL)
 		connect_next_log_hook(error);
 }

@@ -76,7 +76,7 @@ typedef enum KsegFrameType
 	KSEG_FRAME_CONFIG = 'C', /* JSON object, see src/README.md "What CONFIG says"; carries the write key */
 	KSEG_FRAME_EVENTS = 'E', /* u32 count; count × { u64 row; u32 length }; the events' JSON joined by ',' */
 	KSEG_FRAME_WAITING = 'W', /* empty: no credit is left until something is settled */
-	KSEG_FRAME_END = 'Z',    /* empty: no more events, deliver what is there without waiting for more */
+	KSEG_FRAME_END = 'Z',     /* empty: no more events, deliver what is there without waiting for more */
 	/* courier to PostgreSQL */
 	KSEG_FRAME_STATUS = 'S',   /* KsegWireStatus and lanes × KsegWireLane: cumulative figures, and credit */
 	KSEG_FRAME_REJECTED = 'R', /* u64 row; u32 HTTP status; text words; text event */

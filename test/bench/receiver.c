@@ -101,7 +101,7 @@ watch(int fd, Connection *connection, bool timer)
 	Source *source = allocate(sizeof(Source));
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
 
-	*source = (Source) {connection, timer};
+	*source = (Source){connection, timer};
 	if (epoll_ctl(receiver.epoll, EPOLL_CTL_ADD, fd, &event) != 0)
 		die("epoll_ctl");
 }
@@ -118,8 +118,8 @@ count_events(const Connection *connection)
 
 	if (connection->packed)
 	{
-		if (libdeflate_gzip_decompress(receiver.decompressor, at, length, receiver.plain, PLAIN_MAX, &length) !=
-		    LIBDEFLATE_SUCCESS)
+		if (libdeflate_gzip_decompress(receiver.decompressor, at, length, receiver.plain, PLAIN_MAX,
+		                               &length) != LIBDEFLATE_SUCCESS)
 			return;
 		at = receiver.plain;
 	}
@@ -134,8 +134,9 @@ count_events(const Connection *connection)
 static bool
 answer(Connection *connection)
 {
-	static const char text[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
-							   "{\"success\":true}";
+	static const char text[] =
+	    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+	    "{\"success\":true}";
 
 	return send(connection->fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t) strlen(text);
 }
@@ -212,7 +213,8 @@ take(Connection *connection, const char *data, size_t length)
 {
 	while (length > 0)
 	{
-		ssize_t taken = connection->in_body ? take_body(connection, data, length) : take_head(connection, data, length);
+		ssize_t taken =
+		    connection->in_body ? take_body(connection, data, length) : take_head(connection, data, length);
 
 		if (taken < 0)
 			return false;
@@ -304,7 +306,8 @@ listen_on(int port, const char *port_file)
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	receiver.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	setsockopt(receiver.listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (receiver.listener < 0 || bind(receiver.listener, (struct sockaddr *) &address, sizeof(address)) != 0 ||
+	if (receiver.listener < 0 ||
+	    bind(receiver.listener, (struct sockaddr *) &address, sizeof(address)) != 0 ||
 	    listen(receiver.listener, 64) != 0 ||
 	    getsockname(receiver.listener, (struct sockaddr *) &address, &length) != 0)
 		die("could not listen");
@@ -333,7 +336,8 @@ print_result(void)
 	sys = seconds(usage.ru_stime);
 	printf("requests=%llu bytes=%llu events=%llu connections=%llu cpu_s=%.3f user_s=%.3f sys_s=%.3f\n",
 	       (unsigned long long) receiver.requests, (unsigned long long) receiver.bytes,
-	       (unsigned long long) receiver.events, (unsigned long long) receiver.connections, user + sys, user, sys);
+	       (unsigned long long) receiver.events, (unsigned long long) receiver.connections, user + sys, user,
+	       sys);
 }
 
 static void

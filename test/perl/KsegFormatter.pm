@@ -73,17 +73,17 @@ sub close_test
     return;
 }
 
-# What the program said, without the lines that are ok, and what is wrong with it as a whole.
+# What the program said, without the lines that are ok (of subtests too), and what is wrong with it as a whole.
 sub _print_failure
 {
     my ($self) = @_;
     my $parser = $self->{parser};
-    my @said = grep { !/^ok\b/ } @{ $self->{said} };
+    my @said = grep { !/^\s*(?:ok\b|1\.\.\d+$)/ } map { split /\n/ } @{ $self->{said} };
     # 200 lines: a failing comparison of SQL results fits; a program that floods does not bury the others.
     my $left = @said - 200;
     @said = @said[-200 .. -1] if $left > 0;
     print "        | ... $left lines before this\n" if $left > 0;
-    print "        | $_\n" for map { split /\n/ } @said;
+    print "        | $_\n" for @said;
     print "        | $_\n" for $parser->parse_errors;
     my $status = $parser->wait // 0;
     print '        | exit status ', $status >> 8, ', signal ', $status & 127, "\n" if $status;

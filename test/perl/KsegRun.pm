@@ -14,7 +14,7 @@ use KsegTest ();
 use PostgreSQL::Test::Utils ();
 
 our @EXPORT = qw(connect_segment run_session track figures failure warning_of progress_of wait_for_phase wait_until_held
-  wait_until_ended anonymous_memory_of connections_of quickest);
+  wait_until_idle  wait_until_ended anonymous_memory_of connections_of quickest);
 
 # Makes the server "segment" of database postgres anew, for every role: to $to, a sandbox or a server of KsegTest's. The
 # pairs are options of the server, and for connect_segment itself: server => name, key => write key.
@@ -109,6 +109,17 @@ sub wait_until_held
         my $event = $node->safe_psql('postgres',
             "SELECT wait_event_type || ' ' || wait_event FROM pg_stat_activity WHERE pid = $pid");
         return ($event =~ /^Extension (?:Extension|KsegCourier)$/, $event);
+    });
+}
+
+# Waits until the sandbox has no more connections: what a run that ended early had on its way has come, or never will. Returns
+# the sandbox's stats.
+sub wait_until_idle
+{
+    my ($sandbox) = @_;
+    return KsegTest::wait_for('sandbox without connections', sub {
+        my $stats = $sandbox->stats;
+        return ($stats->{connections_open} == 0, $stats);
     });
 }
 

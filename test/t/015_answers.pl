@@ -18,6 +18,7 @@ sub run_with
 {
     my ($rules, $options, $query, %arguments) = @_;
     connect_segment($node, $sandbox, %$options);
+    wait_until_idle($sandbox);
     $sandbox->reset;
     $sandbox->faults(@$rules);
     $result = $session->run(track($query, %arguments));
@@ -141,7 +142,7 @@ for my $case (
 run_with([ { match => { first => 2 }, action => { status => 429, retry_after => 0 } } ], { connections => 1, max_retries => 0 }, rows(5));
 is($figures->{sent}, 5, '429 is no retry: max_retries does not count it');
 
-run_with([ { action => { status => 429, retry_after => 60, body => 'slow down' } } ], { max_retry_age => '30s' }, rows(5));
+run_with([ { action => { status => 429, retry_after => 60, body => 'slow down' } } ], { connections => 1, max_retry_age => '30s' }, rows(5));
 is($failure->{code}, '08006', '429 for longer than max_retry_age: SQLSTATE');
 like($failure->{detail}, qr/^The endpoint answered HTTP status 429: slow down\. Run .* 5 open/, '429 for longer than max_retry_age: detail');
 like($failure->{hint}, qr/"max_retry_age"/, '429 for longer than max_retry_age: hint');

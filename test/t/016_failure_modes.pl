@@ -27,7 +27,14 @@ my ($result, $failure, $figures, $stats);
 
 sub value { return $node->safe_psql('postgres', $_[0]) }
 sub recorded { return value('SELECT (SELECT count(*) FROM kseg.run) || $$ $$ || (SELECT count(*) FROM kseg.dead_letter)') }
-sub forget { value('DELETE FROM kseg.run_entry; DELETE FROM kseg.dead_letter_entry'); $sandbox->reset; return }
+
+sub forget
+{
+    value('DELETE FROM kseg.run_entry; DELETE FROM kseg.dead_letter_entry');
+    wait_until_idle($sandbox);
+    $sandbox->reset;
+    return;
+}
 
 # Runs in the session; the result must have no error.
 sub run_ok
@@ -50,7 +57,7 @@ for my $on_failure ('error', 'report')
     my ($rows, $sent) = $failure->{context} =~ /^kseg run [0-9a-f-]{36}: (\d+) rows read, (\d+) events sent before$/m;
     is($rows, 8999, "$case: the context says how far it was");
     cmp_ok($sent, '>=', 8000, "$case: and how much was sent");
-    cmp_ok($sandbox->wait('requests_in_progress', 0)->{accepted}, '>=', $sent, "$case: which has arrived");
+    cmp_ok(wait_until_idle($sandbox)->{accepted}, '>=', $sent, "$case: which has arrived");
     is_deeply([ couriers_of($pid) ], [], "$case: no courier is left");
     is(recorded(), '0 0', "$case: nothing is recorded");
 }

@@ -68,7 +68,7 @@ connect_segment($node, $sandbox, upload_size => 1, connections => 1);
 $sandbox->faults({ culprit => '"bad"' }, { match => { event_contains => '"held"' }, action => { how => 'hang' } });
 my $mixed = q{SELECT * FROM (VALUES ('a', 1), ('a', 2), ('', 3), ('a', 1), ('b', 1), ('bad', 1), (NULL, 1), ('b', 1), ('c', 1), ('held', 1), ('d', 1)) v (user_id, n)};
 $session->start(track($mixed));
-$progress = wait_for_phase($node, $pid, 'finishing', sub { $_[0]{rejected} });
+$progress = wait_for_phase($node, $pid, 'finishing', sub { $_[0]{rejected} && $_[0]{sent} == 4 && $_[0]{in_flight} == 2 });
 figures_are('in the middle', $progress, rows => 11, sent => 4, in_flight => 2, repeated => 2, invalid => 2, rejected => 1, retries => 0);
 is($progress->{last_error}, 'HTTP status 400', 'in the middle: last error');
 $sandbox->reset;

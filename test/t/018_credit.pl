@@ -107,8 +107,8 @@ $session->run(q{CREATE FUNCTION row_of(g int) RETURNS text LANGUAGE plpgsql AS $
     END $$});
 my $holder = run_session($node);
 $holder->run('SELECT pg_advisory_lock(18)');
+$sandbox = start_sandbox();      # one that the canceled run has left nothing on its way to
 connect_segment($node, $sandbox, max_queue_size => 400, connections => 4, upload_size => 10, upload_interval => '0.001', max_retries => 1000);
-$sandbox->reset;
 $sandbox->faults({ name => 'refuse', match => { event_contains => '"refused"' }, action => { status => 500 } });
 $session->start(track('SELECT row_of(g) AS user_id FROM generate_series(1, 5000) g'));
 $sandbox->wait('by_status.500', 1);

@@ -77,7 +77,8 @@ my $before = connections_of($session->pid);
 run_all(40);
 my ($contexts_after, $anonymous_after) = memory();
 cmp_ok($contexts_after, '<=', $contexts + 16, '200 runs: memory contexts have not grown (kB)');
-cmp_ok($anonymous_after, '<=', $anonymous + 1 * $megabyte, '200 runs: nor has the backend (kB)');
+# 200 runs' buffers would be 80 MB.
+cmp_ok($anonymous_after, '<=', $anonymous + 6 * $megabyte, '200 runs: nor has the backend (kB)');
 is_deeply(connections_of($session->pid), $before, '200 runs: nor its descriptors');
 is_deeply([ processes_of($session->pid) ], [], '200 runs: and no child is left, dead or alive');
 done_testing();

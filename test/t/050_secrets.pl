@@ -4,6 +4,7 @@
 # A test that finds nothing proves little, so each search first finds a key that was planted where it looks.
 use strict;
 use warnings;
+use JSON::PP ();
 use File::Find ();
 use MIME::Base64 qw(encode_base64 decode_base64);
 use KsegTest;
@@ -37,17 +38,21 @@ sub forms_of
     return (@halves, substr(encode_base64($halves[0], ''), 0, 20), unpack('H*', $halves[0]));
 }
 
-# The names of the keys that a text gives away; or whether it gives away this one.
+# The names of the keys that a text gives away; with names: of these alone.
 sub leaked_in
 {
     my ($text, @names) = @_;
-    my @found;
-    for my $name (@names ? @names : sort keys %key)
-    {
-        push @found, $name if grep { index($text, $_) >= 0 } forms_of($key{$name});
-    }
-    return join ' ', grep { !/^planted/ || @names } @found;
+    @names = grep { !/^planted/ } sort keys %key unless @names;
+    # One expression for all of them, for texts are long: perl makes a trie of it.
+    my %name = map { my $name = $_; map { $_ => $name } forms_of($key{$name}) } @names;
+    my $any  = join '|', map { quotemeta } sort keys %name;
+    my %found;
+    $found{ $name{$1} } = 1 while $text =~ /($any)/g;
+    return join ' ', sort keys %found;
 }
+
+# The lines of a text that do, for a failure's message. They are the test's own keys.
+sub leaking_lines { return map { leaked_in($_) ? "$_\n" : () } split /\n/, $_[0] }
 
 my $sandbox = start_sandbox(key => canary('good'), args => ['--strict-auth']);
 my $psql    = run_session($node);
@@ -190,6 +195,8 @@ for my $name (sort keys %failing)
     subtest "a call that fails: $name" => sub {
         # A session that has never seen kseg: nothing of it is loaded yet.
         my $session = run_session($node);
+        # 18 tells, at debug3, where it looks for a library, and around that the statement which a function runs.
+        $session->run("LOAD 'kseg'") if $name eq 'block';
         my $before  = length log_text();
         my $result  = say_to($session, $sql);
         my $failure = failure($result) // {};
@@ -198,7 +205,7 @@ for my $name (sort keys %failing)
         # The log is written before the client gets its error.
         my $log = substr log_text(), $before;
         like($log, qr/ERROR: .*\Q$failure->{message}\E/, 'the log has the error');
-        is(leaked_in($log), '', 'and not the key, nor the statement');
+        is(leaked_in($log), '', 'and not the key, nor the statement') or diag(leaking_lines($log));
         is(leaked_in(seen_in($activity)), '', 'pg_stat_activity') unless $name eq 'readonly';
     };
 }
@@ -214,7 +221,7 @@ subtest 'COPY of a key' => sub {
 
 # ---- runs
 
-my $rows = q{SELECT 'u' || g AS user_id, g AS n FROM generate_series(1, 20) g UNION ALL SELECT NULL, 0};
+my $rows = q{SELECT 'u' || g AS user_id, g AS n FROM generate_series(1, 5) g UNION ALL SELECT NULL, 0};
 sub run_of { my ($server, %more) = @_; return track($rows, server => $server, %more) }
 
 # A server with a key of its own that nobody knows, at this address.
@@ -256,7 +263,7 @@ for my $name (sort keys %runs)
 subtest 'a run: the wrong key, silently dropped' => sub {
     $sandbox->settings(strict_auth => JSON::PP::false());
     my $result = ask(run_of('s_wrong'));
-    is(figures($result)->{sent}, 20, 'ends well');
+    is(figures($result)->{sent}, 5, 'ends well');
     ask(q{SELECT * FROM kseg.test_server('s_wrong')});
     $sandbox->settings(strict_auth => JSON::PP::true());
     is(leaked_in($told), '', 'clients are not told');
@@ -265,7 +272,7 @@ subtest 'a run: the wrong key, silently dropped' => sub {
 subtest 'while a run is under way, and when its courier is killed' => sub {
     $sandbox->faults({ action => { how => 'hang' } });
     $psql->start(run_of('segment'));
-    wait_for_phase($node, $psql->pid, 'finishing', sub { $_[0]{in_flight} == 20 });
+    wait_for_phase($node, $psql->pid, 'finishing', sub { $_[0]{in_flight} == 5 });
     is(leaked_in(seen_in("$activity UNION ALL $of_kseg")), '', 'nothing is to be seen');
     my ($courier) = couriers_of($psql->pid);
     ok($courier, 'there is a courier');
@@ -358,13 +365,13 @@ for my $echo (sort keys %echoes)
 
 subtest 'the places where it might have been left' => sub {
     is(leaked_in($told), '', 'what clients were told');
-    is(leaked_in(log_text()), '', 'the log');
+    is(leaked_in(log_text()), '', 'the log') or diag(leaking_lines(log_text()));
     like(log_text(), qr/DEBUG:  .*\n/, 'which tells everything');
     is(leaked_in(seen_in($activity)), '', 'pg_stat_activity');
     is(leaked_in(seen_in($statements)), '', 'pg_stat_statements');
     like(seen_in($statements), qr/kseg\.connect_segment/, 'which knows the statements');
     is(leaked_in(seen_in($of_kseg)), '', 'kseg\'s tables and views');
-    cmp_ok($watch->row('SELECT count(*) AS n FROM kseg.dead_letter')->{n}, '>', 100, 'which are not empty');
+    cmp_ok($watch->row('SELECT count(*) AS n FROM kseg.dead_letter')->{n}, '>', 50, 'which are not empty');
     is(files_with_keys(), '', 'files of the cluster');
 };
 
@@ -395,7 +402,7 @@ sub relations_with_key
 subtest 'another role finds it in nothing that it may read' => sub {
     ask('CREATE ROLE colleague LOGIN; GRANT USAGE ON FOREIGN SERVER segment TO colleague');
     my $colleague = run_session($node, user => 'colleague');
-    is(figures(say_to($colleague, run_of('segment')))->{sent}, 20, 'it sends with it');
+    is(figures(say_to($colleague, run_of('segment')))->{sent}, 5, 'it sends with it');
     is(relations_with_key('colleague', 'good'), '', 'and finds nothing');
     my $super = $watch->row('SELECT current_user AS name')->{name};
     like(relations_with_key($super, 'good'), qr/pg_user_mapping\b.*pg_user_mappings/, 'where a superuser finds the catalog\'s own');
@@ -419,6 +426,8 @@ subtest 'connect_segment warns where the server logs statements' => sub {
         is($warned, $logging{$setting}, $setting . ($logging{$setting} ? ': warns' : ': does not'));
         like($warning->{hint}, qr/COPY kseg\.write_key.*write_key_file/s, 'and names the ways that keep a key out of the log') if $warned;
     }
+    my $result = run_session($node)->run(q{DO $$BEGIN PERFORM kseg.connect_segment(write_key => 'thrown-away', server => 'logged'); END$$});
+    like($result->{err}, qr/this server logs statements/, 'a function at debug5: warns, for messages tell what it calls');
 };
 
 # ---- a key in a file
@@ -432,11 +441,11 @@ subtest 'write_key_file' => sub {
 
     $write->("$first\n");
     $sandbox->settings(write_keys => [$first]);
-    is(figures(ask(run_of('filed')))->{sent}, 20, 'the key of the file is used');
+    is(figures(ask(run_of('filed')))->{sent}, 5, 'the key of the file is used');
     $sandbox->settings(write_keys => [$second]);
     is(failure(ask(run_of('filed')))->{code}, '28000', 'and no other');
     $write->("  $second \r\nsecond line\n");
-    is(figures(ask(run_of('filed')))->{sent}, 20, 'a changed file: the next run uses it, without the blanks around it');
+    is(figures(ask(run_of('filed')))->{sent}, 5, 'a changed file: the next run uses it, without the blanks around it');
 
     my %broken = (
         'empty'            => [ sub { $write->('') }, '22023' ],

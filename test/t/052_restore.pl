@@ -44,7 +44,9 @@ for my $role ('alice', 'gone', 'Odd "name"', undef)
 my %contents = (
     'runs'         => 'SELECT * FROM kseg.run_entry ORDER BY run',
     'dead letters' => 'SELECT * FROM kseg.dead_letter_entry ORDER BY id',
-    'servers'      => 'SELECT srvname, srvowner::regrole, srvoptions FROM pg_foreign_server ORDER BY srvname',
+    # pg_dump writes the options of a server in the order of their names.
+    'servers'      => 'SELECT srvname, srvowner::regrole, (SELECT array_agg(o ORDER BY o) FROM unnest(srvoptions) o) AS options
+                       FROM pg_foreign_server ORDER BY srvname',
     'mappings'     => 'SELECT srvname, usename, umoptions FROM pg_user_mappings ORDER BY srvname, usename',
     'rights'       => q{SELECT n.nspname, c.relname, c.relacl FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'kseg' ORDER BY 2},
     'functions'    => q{SELECT proname, proacl, prosrc FROM pg_proc WHERE pronamespace = 'kseg'::regnamespace ORDER BY proname, prosrc},
@@ -60,7 +62,6 @@ sub contents_of
 
 # Roles come into being in another order, and one not at all.
 $copy->safe_psql('postgres', q{CREATE ROLE filler; CREATE ROLE "Odd ""name""" LOGIN; CREATE ROLE alice LOGIN});
-my $before = contents_of($psql);
 my $folder = PostgreSQL::Test::Utils::tempdir();
 
 my %restores = (
@@ -81,11 +82,12 @@ for my $format (sort keys %restores)
 {
     subtest "a dump restored: $format" => sub {
         $copy->safe_psql('postgres', "CREATE DATABASE $format TEMPLATE template0");
+        my $before = contents_of($psql);
         $restores{$format}->($format);
         my $session = run_session($copy, dbname => $format);
         my $after   = contents_of($session);
         is_deeply($after->{$_}, $before->{$_}, "$_ are there") for sort keys %contents;
-        cmp_ok(@{ $after->{'dead letters'} }, '==', 4, 'which is something');
+        cmp_ok(@{ $after->{'dead letters'} }, '>=', 4, 'which is something');
         isnt($session->row(q{SELECT oid FROM pg_roles WHERE rolname = 'alice'})->{oid},
             $psql->row(q{SELECT oid FROM pg_roles WHERE rolname = 'alice'})->{oid}, 'although a role has another OID');
 
@@ -95,7 +97,7 @@ for my $format (sort keys %restores)
             my $other = run_session($copy, dbname => $format, user => "'$role'");
             for my $view (qw(run dead_letter))
             {
-                is(join(', ', map { $_->{run_by} } $other->rows("SELECT run_by FROM kseg.$view")), $sees{$role}, "$role sees its own: $view");
+                is(join(', ', map { $_->{run_by} } $other->rows("SELECT DISTINCT run_by FROM kseg.$view")), $sees{$role}, "$role sees its own: $view");
             }
         }
         is($session->row(q{SELECT count(*) AS n FROM kseg.dead_letter WHERE run_by = 'gone'})->{n}, 1, 'a superuser sees a missing role\'s');
@@ -132,6 +134,9 @@ subtest 'the extension comes and goes' => sub {
     is($other->row(q{SELECT (SELECT count(*) FROM pg_foreign_server) + (SELECT count(*) FROM pg_user_mapping) + (SELECT count(*) FROM pg_foreign_data_wrapper) AS n})->{n},
         0, 'servers, mappings, keys');
     is(code_of($other, 'SELECT kseg.connect_segment($$k$$)'), '3F000', 'nothing is left to call');
+    must($other, 'CREATE SCHEMA kseg');
+    is(code_of($other, 'CREATE EXTENSION kseg'), '42P06', 'a schema of that name, which its owner could turn against kseg, is not taken');
+    must($other, 'DROP SCHEMA kseg');
     must($other, 'CREATE EXTENSION kseg');
     is($other->row('SELECT count(*) AS n FROM kseg.dead_letter')->{n}, 0, 'and back again, without what there was');
 

@@ -77,8 +77,8 @@ take_frame(const KsegFrame *frame)
 		KsegText message = kseg_read_text(&reader);
 		KsegText detail = kseg_read_text(&reader);
 
-		fprintf(stderr, "feed: FAILED %u (HTTP %u): %.*s: %.*s\n", failure, http, (int) message.length, message.data,
-		        (int) detail.length, detail.data);
+		fprintf(stderr, "feed: FAILED %u (HTTP %u): %.*s: %.*s\n", failure, http, (int) message.length,
+		        message.data, (int) detail.length, detail.data);
 		exit(1);
 	}
 	feed.over = feed.over || frame->type == KSEG_FRAME_DONE;
@@ -176,13 +176,14 @@ static void
 add_event(Frame *frame, uint64_t row)
 {
 	char *at = frame->json + frame->json_length + (frame->count > 0 ? 1 : 0);
-	int length = snprintf(at, KSEG_EVENT_MAX,
-	                      "{\"type\":\"track\",\"userId\":\"%llu\",\"event\":\"Sales Prediction\",\"properties\":"
-	                      "{\"iphone\":%.6f,\"apple_watch\":%.6f,\"price\":%llu.99,\"segment\":\"loyal\"},\"messageId\":"
-	                      "\"kseg-%032llx\",\"timestamp\":\"2026-08-01T12:34:%02llu.000Z\"",
-	                      (unsigned long long) (row * 7919 % 1000003), (double) (row % 9973) / 9973,
-	                      (double) (row * 31 % 8191) / 8191, (unsigned long long) (row % 1000),
-	                      (unsigned long long) (row * 0x9e3779b97f4a7c15ull), (unsigned long long) (row % 60));
+	int length = snprintf(
+	    at, KSEG_EVENT_MAX,
+	    "{\"type\":\"track\",\"userId\":\"%llu\",\"event\":\"Sales Prediction\",\"properties\":"
+	    "{\"iphone\":%.6f,\"apple_watch\":%.6f,\"price\":%llu.99,\"segment\":\"loyal\"},\"messageId\":"
+	    "\"kseg-%032llx\",\"timestamp\":\"2026-08-01T12:34:%02llu.000Z\"",
+	    (unsigned long long) (row * 7919 % 1000003), (double) (row % 9973) / 9973,
+	    (double) (row * 31 % 8191) / 8191, (unsigned long long) (row % 1000),
+	    (unsigned long long) (row * 0x9e3779b97f4a7c15ull), (unsigned long long) (row % 60));
 
 	if ((size_t) length + 12 < feed.bytes)
 		length += sprintf(at + length, ",\"x\":\"%0*llu\"", (int) (feed.bytes - (size_t) length - 7),
@@ -218,8 +219,9 @@ has_credit(uint64_t fed, const Frame *frame)
 		events += feed.credits[i].events;
 		bytes += feed.credits[i].bytes;
 	}
-	return fed == events || (fed + frame->count - events <= feed.queue &&
-	                         feed.fed_bytes + frame->json_length - bytes <= (uint64_t) feed.lanes * 2 * KSEG_UPLOAD_MAX);
+	return fed == events ||
+	       (fed + frame->count - events <= feed.queue &&
+	        feed.fed_bytes + frame->json_length - bytes <= (uint64_t) feed.lanes * 2 * KSEG_UPLOAD_MAX);
 }
 
 /*
@@ -279,11 +281,12 @@ print_result(double elapsed)
 	getrusage(RUSAGE_CHILDREN, &usage);
 	user = (double) usage.ru_utime.tv_sec + (double) usage.ru_utime.tv_usec / 1e6;
 	sys = (double) usage.ru_stime.tv_sec + (double) usage.ru_stime.tv_usec / 1e6;
-	printf("events=%llu batches=%llu elapsed_s=%.3f events_per_s=%.0f courier_cpu_s=%.3f user_s=%.3f sys_s=%.3f "
-	       "rss_kb=%ld bytes=%llu on_wire=%llu\n",
-	       (unsigned long long) feed.status.sent, (unsigned long long) feed.status.batches, elapsed,
-	       (double) feed.status.sent / elapsed, user + sys, user, sys, usage.ru_maxrss,
-	       (unsigned long long) feed.status.bytes, (unsigned long long) feed.status.bytes_on_wire);
+	printf(
+	    "events=%llu batches=%llu elapsed_s=%.3f events_per_s=%.0f courier_cpu_s=%.3f user_s=%.3f sys_s=%.3f "
+	    "rss_kb=%ld bytes=%llu on_wire=%llu\n",
+	    (unsigned long long) feed.status.sent, (unsigned long long) feed.status.batches, elapsed,
+	    (double) feed.status.sent / elapsed, user + sys, user, sys, usage.ru_maxrss,
+	    (unsigned long long) feed.status.bytes, (unsigned long long) feed.status.bytes_on_wire);
 }
 
 int
@@ -293,7 +296,8 @@ main(int argc, char **argv)
 
 	if (argc < 3)
 	{
-		fprintf(stderr, "usage: feed COURIER PORT [--events N] [--bytes N] [--lanes N] [--gzip] [--queue N]\n");
+		fprintf(stderr,
+		        "usage: feed COURIER PORT [--events N] [--bytes N] [--lanes N] [--gzip] [--queue N]\n");
 		return 2;
 	}
 	feed.courier = argv[1];

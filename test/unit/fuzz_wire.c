@@ -74,8 +74,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= (size_t) taken;
 	}
 	/* And the rest, as a payload whose header was right. */
-	frame = (KsegFrame) {.type = KSEG_FRAME_EVENTS, .lane = (uint16_t) (size > 0 ? data[0] : 0), .payload = data,
-	                     .length = (uint32_t) size};
+	frame = (KsegFrame){.type = KSEG_FRAME_EVENTS,
+	                    .lane = (uint16_t) (size > 0 ? data[0] : 0),
+	                    .payload = data,
+	                    .length = (uint32_t) size};
 	check_frame(&frame);
 	return 0;
 }

@@ -5,23 +5,18 @@
 #define _GNU_SOURCE
 #include "harness.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libdeflate.h>
-#include <limits.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define IN_ROOM   (2 * KSEG_FRAME_MAX)
-#define DATA_ROOM (1024 * 1024)
+/* A frame that is not whole yet, and one more. */
+#define IN_ROOM (2 * KSEG_FRAME_MAX)
 
 int64_t
 harness_now_ms(void)
@@ -32,31 +27,14 @@ harness_now_ms(void)
 	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void *
-allocate(size_t size)
+void *
+harness_allocate(size_t size)
 {
 	void *memory = calloc(1, size);
 
 	if (memory == NULL)
 		tap_die("out of memory");
 	return memory;
-}
-
-/* ---------- starting and stopping ---------- */
-
-static void
-harness_listen(Harness *harness)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t length = sizeof(address);
-
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	harness->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (harness->listener < 0 || bind(harness->listener, (struct sockaddr *) &address, sizeof(address)) != 0 ||
-	    listen(harness->listener, 16) != 0 ||
-	    getsockname(harness->listener, (struct sockaddr *) &address, &length) != 0)
-		tap_die("could not listen: %s", strerror(errno));
-	harness->port = ntohs(address.sin_port);
 }
 
 static void
@@ -85,10 +63,10 @@ harness_spawn(Harness *harness)
 void
 harness_start(Harness *harness)
 {
-	*harness = (Harness) {.in = allocate(IN_ROOM)};
+	*harness = (Harness){.in = harness_allocate(IN_ROOM)};
 	for (int i = 0; i < HARNESS_CONNECTIONS; i++)
 		harness->connections[i].fd = -1;
-	harness_listen(harness);
+	harness_server_open(harness);
 	harness_spawn(harness);
 }
 
@@ -99,15 +77,6 @@ harness_begin(Harness *harness, const HarnessConfig *config)
 	harness_send_hello(harness, KSEG_WIRE_VERSION, KSEG_BUILD);
 	harness_expect_frame(harness, KSEG_FRAME_HELLO);
 	harness_send_config(harness, config);
-}
-
-static void
-harness_close_connection(HarnessConnection *connection)
-{
-	if (connection->fd >= 0)
-		close(connection->fd);
-	free(connection->data);
-	*connection = (HarnessConnection) {.fd = -1};
 }
 
 void
@@ -121,16 +90,9 @@ harness_stop(Harness *harness)
 		if (harness_wait_exit(harness, HARNESS_WAIT_MS) == -1)
 			tap_die("the courier does not end");
 	}
-	close(harness->listener);
-	for (int i = 0; i < HARNESS_CONNECTIONS; i++)
-		harness_close_connection(&harness->connections[i]);
+	harness_server_close(harness);
 	for (int i = 0; i < harness->frame_count; i++)
 		free(harness->frames[i].payload);
-	for (int i = 0; i < harness->request_count; i++)
-	{
-		free(harness->requests[i].head);
-		free(harness->requests[i].body);
-	}
 	free(harness->in);
 }
 
@@ -201,16 +163,16 @@ harness_send_hello(Harness *harness, uint32_t version, const char *build)
 HarnessConfig
 harness_defaults(void)
 {
-	return (HarnessConfig) {.job = "segment_deliver",
-	                        .write_key = "sEcret+Key",
-	                        .compression = "none",
-	                        .ca_file = "",
-	                        .lanes = 1,
-	                        .upload_size = 100,
-	                        .upload_interval_ms = 10,
-	                        .request_timeout_ms = 20000,
-	                        .max_retries = 10,
-	                        .max_retry_age_ms = 600000};
+	return (HarnessConfig){.job = "segment_deliver",
+	                       .write_key = "sEcret+Key",
+	                       .compression = "none",
+	                       .ca_file = "",
+	                       .lanes = 1,
+	                       .upload_size = 100,
+	                       .upload_interval_ms = 10,
+	                       .request_timeout_ms = 20000,
+	                       .max_retries = 10,
+	                       .max_retry_age_ms = 600000};
 }
 
 void
@@ -220,21 +182,24 @@ harness_send_config(Harness *harness, const HarnessConfig *config)
 	char json[4096];
 
 	snprintf(own, sizeof(own), "http://127.0.0.1:%d", harness->port);
-	snprintf(json, sizeof(json),
-	         "{\"job\":\"%s\",\"endpoint\":\"%s\",\"key_endpoint\":\"%s\",\"write_key\":\"%s\",\"compression\":\"%s\","
-	         "\"ca_file\":\"%s\",\"library_name\":\"kseg\",\"library_version\":\"0.1\",\"lanes\":%d,\"upload_size\":%d,"
-	         "\"upload_interval_ms\":%d,\"request_timeout_ms\":%d,\"max_retries\":%d,\"max_retry_age_ms\":%d}",
-	         config->job, config->endpoint != NULL ? config->endpoint : own,
-	         config->key_endpoint != NULL ? config->key_endpoint : "", config->write_key, config->compression,
-	         config->ca_file, config->lanes, config->upload_size, config->upload_interval_ms,
-	         config->request_timeout_ms, config->max_retries, config->max_retry_age_ms);
+	snprintf(
+	    json, sizeof(json),
+	    "{\"job\":\"%s\",\"endpoint\":\"%s\",\"key_endpoint\":\"%s\",\"write_key\":\"%s\",\"compression\":\"%"
+	    "s\","
+	    "\"ca_file\":\"%s\",\"library_name\":\"kseg\",\"library_version\":\"0.1\",\"lanes\":%d,\"upload_"
+	    "size\":%d,"
+	    "\"upload_interval_ms\":%d,\"request_timeout_ms\":%d,\"max_retries\":%d,\"max_retry_age_ms\":%d}",
+	    config->job, config->endpoint != NULL ? config->endpoint : own,
+	    config->key_endpoint != NULL ? config->key_endpoint : "", config->write_key, config->compression,
+	    config->ca_file, config->lanes, config->upload_size, config->upload_interval_ms,
+	    config->request_timeout_ms, config->max_retries, config->max_retry_age_ms);
 	harness_send_frame(harness, KSEG_FRAME_CONFIG, 0, json, strlen(json));
 }
 
 void
 harness_feed(Harness *harness, uint16_t lane, uint64_t first, uint32_t count)
 {
-	uint8_t *payload = allocate(4 + (size_t) count * (KSEG_EVENT_ENTRY + 32));
+	uint8_t *payload = harness_allocate(4 + (size_t) count * (KSEG_EVENT_ENTRY + 32));
 	uint8_t *entry = kseg_write_u32(payload, count);
 	char *json = (char *) entry + (size_t) count * KSEG_EVENT_ENTRY;
 
@@ -273,14 +238,15 @@ harness_take_frame(Harness *harness, const KsegFrame *frame)
 	}
 	if (++harness->frame_count == HARNESS_FRAMES)
 		tap_die("the courier sent too many frames");
-	*kept = (HarnessFrame) {frame->type, allocate(frame->length + 1), frame->length};
+	*kept = (HarnessFrame){frame->type, harness_allocate(frame->length + 1), frame->length};
 	memcpy(kept->payload, frame->payload, frame->length);
 }
 
 static void
 harness_read_wire(Harness *harness)
 {
-	ssize_t got = recv(harness->wire, harness->in + harness->in_length, IN_ROOM - harness->in_length, MSG_DONTWAIT);
+	ssize_t got =
+	    recv(harness->wire, harness->in + harness->in_length, IN_ROOM - harness->in_length, MSG_DONTWAIT);
 	size_t at = 0;
 	KsegFrame frame;
 	int taken;
@@ -303,111 +269,29 @@ harness_read_wire(Harness *harness)
 	harness->in_length -= at;
 }
 
-static void
-harness_accept(Harness *harness)
-{
-	int fd = accept4(harness->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	if (fd < 0)
-		return;
-	harness->accepted++;
-	for (int i = 0; i < HARNESS_CONNECTIONS; i++)
-	{
-		if (harness->connections[i].fd < 0)
-		{
-			harness->connections[i] = (HarnessConnection) {.fd = fd, .data = allocate(DATA_ROOM + 1)};
-			return;
-		}
-	}
-	tap_die("the courier opened too many connections");
-}
-
-static void
-harness_unpack(HarnessRequest *request)
-{
-	struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
-	char *plain = allocate(DATA_ROOM + 1);
-
-	if (libdeflate_gzip_decompress(decompressor, request->body, request->body_length, plain, DATA_ROOM,
-	                               &request->body_length) != LIBDEFLATE_SUCCESS)
-		tap_die("a body cannot be unpacked");
-	libdeflate_free_decompressor(decompressor);
-	free(request->body);
-	request->body = plain;
-}
-
-/* Take a whole request from the head of a connection's data. False: there is none yet. */
-static bool
-harness_take_request(Harness *harness, int index)
-{
-	HarnessConnection *connection = &harness->connections[index];
-	HarnessRequest *request = &harness->requests[harness->request_count];
-	char *end;
-	size_t head;
-	size_t body;
-
-	connection->data[connection->length] = '\0';
-	end = strstr(connection->data, "\r\n\r\n");
-	if (end == NULL)
-		return false;
-	head = (size_t) (end + 4 - connection->data);
-	*request = (HarnessRequest) {.connection = index, .at_ms = harness_now_ms(), .head = strndup(connection->data, head)};
-	body = strtoul(harness_header(request, "Content-Length"), NULL, 10);
-	if (connection->length < head + body)
-	{
-		free(request->head);
-		return false;
-	}
-	request->body = allocate(body + 1);
-	memcpy(request->body, connection->data + head, body);
-	request->body_length = request->wire_length = body;
-	if (strcmp(harness_header(request, "Content-Encoding"), "gzip") == 0)
-		harness_unpack(request);
-	connection->length -= head + body;
-	memmove(connection->data, connection->data + head + body, connection->length);
-	if (++harness->request_count == HARNESS_REQUESTS)
-		tap_die("the courier sent too many requests");
-	return true;
-}
-
-static void
-harness_read_connection(Harness *harness, int index)
-{
-	HarnessConnection *connection = &harness->connections[index];
-	ssize_t got = recv(connection->fd, connection->data + connection->length, DATA_ROOM - connection->length, 0);
-
-	if (got == 0 || (got < 0 && errno != EAGAIN))
-	{
-		harness_close_connection(connection);
-		return;
-	}
-	connection->length += got > 0 ? (size_t) got : 0;
-	while (harness_take_request(harness, index))
-		;
-}
-
 void
 harness_pump(Harness *harness, int64_t deadline, const char *what)
 {
-	struct pollfd fds[2 + HARNESS_CONNECTIONS] = {{.fd = harness->wire,
-	                                               .events = (short) (POLLIN | (harness->wants_room ? POLLOUT : 0))},
-	                                              {.fd = harness->listener, .events = POLLIN}};
+	struct pollfd fds[2 + HARNESS_CONNECTIONS] = {
+	    {.fd = harness->wire, .events = (short) (POLLIN | (harness->wants_room ? POLLOUT : 0))},
+	    {.fd = harness->listener, .events = POLLIN}};
 	int64_t left = deadline - harness_now_ms();
 
 	for (int i = 0; i < HARNESS_CONNECTIONS; i++)
-		fds[2 + i] = (struct pollfd) {.fd = harness->connections[i].fd, .events = POLLIN};
+		fds[2 + i] = (struct pollfd){.fd = harness->connections[i].fd, .events = POLLIN};
 	if (left <= 0 || poll(fds, 2 + HARNESS_CONNECTIONS, (int) left) == 0)
-		tap_die("waited in vain for %s (%d frames and %d requests came, last STATUS: sent %" PRIu64 ", HTTP %u, error %u)",
-		        what, harness->frame_count, harness->request_count, harness->status.sent, harness->status.last_status,
-		        harness->status.last_error);
+		tap_die("waited in vain for %s (%d frames and %d requests came, last STATUS: sent %" PRIu64
+		        ", HTTP %u, error %u)",
+		        what, harness->frame_count, harness->request_count, harness->status.sent,
+		        harness->status.last_status, harness->status.last_error);
 	if (fds[0].revents != 0)
 		harness_read_wire(harness);
 	if (fds[1].revents != 0)
-		harness_accept(harness);
+		harness_server_accept(harness);
 	for (int i = 0; i < HARNESS_CONNECTIONS; i++)
 	{
 		if (fds[2 + i].fd >= 0 && fds[2 + i].revents != 0)
-			harness_read_connection(harness, i);
+			harness_server_read(harness, i);
 	}
 }
 
@@ -429,7 +313,8 @@ harness_expect_frame(Harness *harness, KsegFrameType type)
 	}
 	frame = &harness->frames[harness->frame_next++];
 	if (frame->type != type)
-		tap_die("got a frame of type %c (%.*s), wanted %s", frame->type, (int) frame->length, frame->payload, what);
+		tap_die("got a frame of type %c (%.*s), wanted %s", frame->type, (int) frame->length, frame->payload,
+		        what);
 	return frame;
 }
 
@@ -456,108 +341,4 @@ harness_expect_failed(Harness *harness)
 	if (!kseg_reader_done(&reader))
 		tap_die("the courier sent a FAILED that is none");
 	return failure;
-}
-
-const HarnessRequest *
-harness_expect_request(Harness *harness)
-{
-	int64_t deadline = harness_now_ms() + HARNESS_WAIT_MS;
-
-	while (harness->request_next == harness->request_count)
-	{
-		if (harness->frame_count > 0 && harness->frames[harness->frame_count - 1].type == KSEG_FRAME_FAILED)
-			tap_die("got FAILED (%.*s), wanted a request", (int) harness->frames[harness->frame_count - 1].length,
-			        harness->frames[harness->frame_count - 1].payload);
-		harness_pump(harness, deadline, "a request");
-	}
-	return &harness->requests[harness->request_next++];
-}
-
-/* ---------- the server's side ---------- */
-
-void
-harness_send_raw(Harness *harness, const HarnessRequest *request, const char *data, size_t length)
-{
-	int64_t deadline = harness_now_ms() + HARNESS_WAIT_MS;
-
-	while (length > 0 && harness->connections[request->connection].fd >= 0)
-	{
-		ssize_t put = send(harness->connections[request->connection].fd, data, length, MSG_NOSIGNAL);
-		struct pollfd room = {.fd = harness->connections[request->connection].fd, .events = POLLOUT};
-
-		if (put > 0)
-		{
-			data += put;
-			length -= (size_t) put;
-		}
-		else if (errno != EAGAIN)
-			return; /* the courier has hung up, as it may */
-		else if (poll(&room, 1, (int) (deadline - harness_now_ms())) != 1)
-			tap_die("the courier does not read an answer");
-	}
-}
-
-void
-harness_answer(Harness *harness, const HarnessRequest *request, const char *status, const char *headers, const char *body)
-{
-	char head[2048];
-
-	snprintf(head, sizeof(head), "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n", status, strlen(body), headers);
-	harness_send_raw(harness, request, head, strlen(head));
-	harness_send_raw(harness, request, body, strlen(body));
-}
-
-void
-harness_answer_ok(Harness *harness, const HarnessRequest *request)
-{
-	harness_answer(harness, request, "200 OK", "Content-Type: application/json\r\n", "{\"success\":true}");
-}
-
-void
-harness_hang_up(Harness *harness, const HarnessRequest *request, bool abrupt)
-{
-	HarnessConnection *connection = &harness->connections[request->connection];
-	struct linger now = {.l_onoff = 1, .l_linger = 0};
-
-	if (abrupt)
-		setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	harness_close_connection(connection);
-}
-
-const char *
-harness_header(const HarnessRequest *request, const char *name)
-{
-	static char value[1024];
-	char start[128];
-	const char *at;
-	const char *end;
-
-	snprintf(start, sizeof(start), "\r\n%s:", name);
-	at = strcasestr(request->head, start);
-	if (at == NULL)
-		return "";
-	at += strlen(start);
-	at += strspn(at, " ");
-	end = strstr(at, "\r\n");
-	snprintf(value, sizeof(value), "%.*s", (int) (end - at), at);
-	return value;
-}
-
-bool
-harness_has_events(const HarnessRequest *request, uint64_t first, uint32_t count)
-{
-	size_t room = 64 + (size_t) count * 32;
-	char *wanted = allocate(room);
-	size_t length = (size_t) snprintf(wanted, room, "{\"batch\":[");
-	bool has;
-
-	for (uint32_t i = 0; i < count; i++)
-		length += (size_t) snprintf(wanted + length, room - length, "%s{\"n\":%llu}", i > 0 ? "," : "",
-		                            (unsigned long long) (first + i));
-	length += (size_t) snprintf(wanted + length, room - length, "],");
-	has = strncmp(request->body, wanted, length) == 0;
-	if (!has)
-		printf("# got %.300s\n# wanted %.300s\n", request->body, wanted);
-	free(wanted);
-	return has;
 }

@@ -97,7 +97,8 @@ extern void harness_stop(Harness *harness);
 
 /* ---------- the wire ---------- */
 
-extern void harness_send_frame(Harness *harness, KsegFrameType type, uint16_t lane, const void *payload, size_t length);
+extern void harness_send_frame(Harness *harness, KsegFrameType type, uint16_t lane, const void *payload,
+                               size_t length);
 extern void harness_send_bytes(Harness *harness, const void *data, size_t length);
 extern void harness_send_hello(Harness *harness, uint32_t version, const char *build);
 extern void harness_send_config(Harness *harness, const HarnessConfig *config);
@@ -110,12 +111,12 @@ extern void harness_end(Harness *harness);
 extern const HarnessFrame *harness_expect_frame(Harness *harness, KsegFrameType type);
 
 /* Wait until the newest STATUS satisfies a condition, which is also its name in a failure. */
-#define harness_wait_status(harness, condition)                                                                          \
-	do                                                                                                                   \
-	{                                                                                                                    \
-		int64_t deadline_ = harness_now_ms() + HARNESS_WAIT_MS;                                                          \
-		while (!(condition))                                                                                             \
-			harness_pump(harness, deadline_, "STATUS with " #condition);                                                 \
+#define harness_wait_status(harness, condition)                                                              \
+	do                                                                                                       \
+	{                                                                                                        \
+		int64_t deadline_ = harness_now_ms() + HARNESS_WAIT_MS;                                              \
+		while (!(condition))                                                                                 \
+			harness_pump(harness, deadline_, "STATUS with " #condition);                                     \
 	} while (0)
 
 /* FAILED's parts, as texts that live until the next call. */
@@ -136,10 +137,11 @@ extern HarnessFailure harness_expect_failed(Harness *harness);
 extern const HarnessRequest *harness_expect_request(Harness *harness);
 
 /* Answer: "200 OK" or the like, headers with their line ends or "", a body. */
-extern void harness_answer(Harness *harness, const HarnessRequest *request, const char *status, const char *headers,
-                           const char *body);
+extern void harness_answer(Harness *harness, const HarnessRequest *request, const char *status,
+                           const char *headers, const char *body);
 extern void harness_answer_ok(Harness *harness, const HarnessRequest *request);
-extern void harness_send_raw(Harness *harness, const HarnessRequest *request, const char *data, size_t length);
+extern void harness_send_raw(Harness *harness, const HarnessRequest *request, const char *data,
+                             size_t length);
 
 /* Close the request's connection, with a reset if abrupt. */
 extern void harness_hang_up(Harness *harness, const HarnessRequest *request, bool abrupt);
@@ -154,6 +156,13 @@ extern bool harness_has_events(const HarnessRequest *request, uint64_t first, ui
 
 /* Move bytes on both ends until something happens; past deadline the program ends, naming what it waited for. */
 extern void harness_pump(Harness *harness, int64_t deadline, const char *what);
+
+/* Between harness.c and harness_server.c. */
+extern void *harness_allocate(size_t size);
+extern void harness_server_open(Harness *harness);
+extern void harness_server_close(Harness *harness);
+extern void harness_server_accept(Harness *harness);
+extern void harness_server_read(Harness *harness, int index);
 
 /* Wait for the courier to end by itself; returns its wait status, or -1 if it is still there after ms. */
 extern int harness_wait_exit(Harness *harness, int ms);

@@ -71,11 +71,13 @@ sort_body(uint32_t status, const char *body)
 static void
 test_success_false(void)
 {
-	tap_is(sort_body(200, "{\"success\":false}"), KSEG_VERDICT_HALVE, "200 with success false is refused like 400");
+	tap_is(sort_body(200, "{\"success\":false}"), KSEG_VERDICT_HALVE,
+	       "200 with success false is refused like 400");
 	tap_is(sort_body(200, "{\"success\":true}"), KSEG_VERDICT_ACCEPTED, "200 with success true is accepted");
 	tap_is(sort_body(200, ""), KSEG_VERDICT_ACCEPTED, "200 without a body is accepted");
 	tap_is(sort_body(200, "OK"), KSEG_VERDICT_ACCEPTED, "200 with plain text is accepted (RudderStack)");
-	tap_is(sort_body(202, "{\"success\":\"false\"}"), KSEG_VERDICT_ACCEPTED, "success as a text says nothing");
+	tap_is(sort_body(202, "{\"success\":\"false\"}"), KSEG_VERDICT_ACCEPTED,
+	       "success as a text says nothing");
 	tap_is(sort_body(200, "[false]"), KSEG_VERDICT_ACCEPTED, "nor does an array");
 	tap_is(sort_body(503, "{\"success\":true}"), KSEG_VERDICT_AGAIN, "a 503's body does not make it good");
 }
@@ -103,8 +105,8 @@ test_retry_after(void)
 	tap_is(parse_after("soon"), -1, "a word");
 	tap_is(parse_after("-5"), -1, "a negative number");
 	tap_is(parse_after("1.5"), -1, "a fraction");
-	tap_is(parse_after("Sat, 01 Aug 2026 12:00:30 GMT and a very long story behind it, far beyond a date"), -1,
-	       "something far longer than a date");
+	tap_is(parse_after("Sat, 01 Aug 2026 12:00:30 GMT and a very long story behind it, far beyond a date"),
+	       -1, "something far longer than a date");
 }
 
 static int64_t
@@ -131,7 +133,8 @@ test_waits(void)
 	tap_is(wait_of("X-RateLimit-Reset: 1785585600\r\n", ""), 300000, "nor by X-RateLimit-Reset");
 	tap_is(wait_of("Retry-After: 0\r\n", ""), 0, "0 asks for no wait");
 	tap_is(wait_of("X-Retry-After: 9\r\n", "Retry-Afterwards: 9\r\n"), 0, "nor do headers of other names");
-	tap_is(wait_of("Retry-After: 5\r\n", "HTTP/1.1 429 Again\r\n"), 0, "a new status line forgets the headers before it");
+	tap_is(wait_of("Retry-After: 5\r\n", "HTTP/1.1 429 Again\r\n"), 0,
+	       "a new status line forgets the headers before it");
 }
 
 static void
@@ -172,16 +175,20 @@ test_words(void)
 {
 	CHECK_WORDS("{\"success\":false,\"message\":\"no userId\"}", "no userId", "the message of a JSON body");
 	CHECK_WORDS("{\"error\":{\"code\":1,\"message\":\"bad\"}}", "bad", "inside an object");
-	CHECK_WORDS("{\"errors\":[{\"detail\":\"first\"},{\"detail\":\"second\"}]}", "first", "the first of several");
+	CHECK_WORDS("{\"errors\":[{\"detail\":\"first\"},{\"detail\":\"second\"}]}", "first",
+	            "the first of several");
 	CHECK_WORDS("{\"message\":\"\",\"error\":\"the other\"}", "the other", "an empty message is none");
-	CHECK_WORDS("Invalid\r\n\tJSON\x01", "Invalid JSON", "a plain text, its control characters made harmless");
+	CHECK_WORDS("Invalid\r\n\tJSON\x01", "Invalid JSON",
+	            "a plain text, its control characters made harmless");
 	CHECK_WORDS("{\"code\":5}", "{\"code\":5}", "JSON without words, as it is");
 	CHECK_WORDS("", "", "no body, no words");
 	CHECK_WORDS("caf\xc3\xa9 \xff\xc3", "caf\xc3\xa9 ??", "bytes that are not UTF-8");
-	CHECK_WORDS("{\"message\":\"a\\u0000b\\u001b[31mc\\u202ed\"}", "a b [31mc d", "what would act on a terminal");
-	CHECK_WORDS("0123456789012345678901234567890123456789", "012345678901234567890123456789012345...", "cut to its room");
-	CHECK_WORDS("01234567890123456789012345678901234\xc3\xa9\xc3\xa9\xc3\xa9", "01234567890123456789012345678901234...",
-	            "cut between characters");
+	CHECK_WORDS("{\"message\":\"a\\u0000b\\u001b[31mc\\u202ed\"}", "a b [31mc d",
+	            "what would act on a terminal");
+	CHECK_WORDS("0123456789012345678901234567890123456789", "012345678901234567890123456789012345...",
+	            "cut to its room");
+	CHECK_WORDS("01234567890123456789012345678901234\xc3\xa9\xc3\xa9\xc3\xa9",
+	            "01234567890123456789012345678901234...", "cut between characters");
 }
 
 static void

@@ -35,7 +35,8 @@ make_events(uint32_t count, uint32_t length, uint64_t first)
 
 /* How many events an empty batch takes, and what is left. */
 static uint32_t
-take_once(KsegBatch *batch, uint32_t max_events, size_t max_json, const KsegEvents *events, KsegBatchCursor *cursor)
+take_once(KsegBatch *batch, uint32_t max_events, size_t max_json, const KsegEvents *events,
+          KsegBatchCursor *cursor)
 {
 	KsegBatchLimits limits = {.events = max_events, .json = max_json};
 	uint32_t before = batch->count;
@@ -52,14 +53,16 @@ test_event_limit(void)
 	KsegBatchCursor cursor;
 	KsegEvents events = make_events(10, 20, 100);
 
-	tap_is(take_once(batch, 10, 100000, &events, &cursor), 10, "a frame of exactly upload_size events fits whole");
+	tap_is(take_once(batch, 10, 100000, &events, &cursor), 10,
+	       "a frame of exactly upload_size events fits whole");
 	tap_ok(batch->closed && batch_cursor_is_done(&cursor), "and closes the batch");
 	batch_reset(batch);
 	tap_is(take_once(batch, 9, 100000, &events, &cursor), 9, "one event too many stays behind");
 	tap_ok(batch->closed && !batch_cursor_is_done(&cursor) && cursor.next == 9, "and the batch closes");
 	batch_reset(batch);
 	tap_is(take_once(batch, 11, 100000, &events, &cursor), 10, "below the limit all fit");
-	tap_ok(!batch->closed && batch->first_ms == 1234, "and the batch stays open, with the time of its first event");
+	tap_ok(!batch->closed && batch->first_ms == 1234,
+	       "and the batch stays open, with the time of its first event");
 	tap_is(take_once(batch, 11, 100000, &events, &cursor), 1, "then it takes one more");
 	tap_is((int64_t) batch_row(batch, 10), 100, "of that row");
 	batch_free(batch);
@@ -96,7 +99,8 @@ test_largest_event(void)
 	KsegEvents events = make_events(20, KSEG_EVENT_MAX, 1);
 	size_t room = KSEG_UPLOAD_MAX - 100;
 
-	tap_is(take_once(batch, 2500, room, &events, &cursor), room / (KSEG_EVENT_MAX + 1), "events of 32 kB fill a body");
+	tap_is(take_once(batch, 2500, room, &events, &cursor), room / (KSEG_EVENT_MAX + 1),
+	       "events of 32 kB fill a body");
 	tap_ok(batch->body.length <= KSEG_UPLOAD_MAX, "and not more than a body");
 	batch_free(batch);
 }
@@ -104,14 +108,14 @@ test_largest_event(void)
 static KsegConfig
 make_config(const char *compression)
 {
-	return (KsegConfig) {.compression = (char *) (uintptr_t) compression,
-	                     .library_name = (char *) (uintptr_t) "ks\"eg",
-	                     .library_version = (char *) (uintptr_t) "0.1"};
+	return (KsegConfig){.compression = (char *) (uintptr_t) compression,
+	                    .library_name = (char *) (uintptr_t) "ks\"eg",
+	                    .library_version = (char *) (uintptr_t) "0.1"};
 }
 
 static void
-check_body(KsegBody *body, const KsegBodyForm *form, KsegBatch *batch, uint32_t from, uint32_t to, const char *wanted,
-           const char *name)
+check_body(KsegBody *body, const KsegBodyForm *form, KsegBatch *batch, uint32_t from, uint32_t to,
+           const char *wanted, const char *name)
 {
 	KsegBatchRange range = batch_find_range(batch, from, to);
 	char text[2048];
@@ -122,7 +126,9 @@ check_body(KsegBody *body, const KsegBodyForm *form, KsegBatch *batch, uint32_t 
 	tap_is_text(text, wanted, name);
 }
 
-#define TAIL "],\"sentAt\":\"2026-08-01T12:34:56.789Z\",\"context\":{\"library\":{\"name\":\"ks\\\"eg\",\"version\":\"0.1\"}}}"
+#define TAIL                                                                                                 \
+	"],\"sentAt\":\"2026-08-01T12:34:56.789Z\",\"context\":{\"library\":{\"name\":\"ks\\\"eg\",\"version\":" \
+	"\"0.1\"}}}"
 
 static void
 test_body(void)
@@ -136,8 +142,10 @@ test_body(void)
 
 	body_form_open(&form, &config);
 	take_once(batch, 10, 1000, &events, &cursor);
-	check_body(&body, &form, batch, 0, 3, "{\"batch\":[{\"n\":01},{\"n\":01},{\"n\":01}" TAIL, "a whole batch");
-	check_body(&body, &form, batch, 0, 3, "{\"batch\":[{\"n\":01},{\"n\":01},{\"n\":01}" TAIL, "and again: one tail");
+	check_body(&body, &form, batch, 0, 3, "{\"batch\":[{\"n\":01},{\"n\":01},{\"n\":01}" TAIL,
+	           "a whole batch");
+	check_body(&body, &form, batch, 0, 3, "{\"batch\":[{\"n\":01},{\"n\":01},{\"n\":01}" TAIL,
+	           "and again: one tail");
 	check_body(&body, &form, batch, 1, 2, "{\"batch\":[{\"n\":01}" TAIL, "its middle");
 	check_body(&body, &form, batch, 0, 2, "{\"batch\":[{\"n\":01},{\"n\":01}" TAIL, "its beginning");
 	check_body(&body, &form, batch, 2, 3, "{\"batch\":[{\"n\":01}" TAIL, "its end");
@@ -165,9 +173,11 @@ test_packed_body(void)
 	body_form_open(&form, &config);
 	take_once(batch, 2500, body_form_room(&form), &events, &cursor);
 	range = batch_find_range(batch, 0, batch->count);
-	tap_ok(body_build(&body, &form, batch, &range, 0) && body.length < body.plain_length, "a packed body is smaller");
+	tap_ok(body_build(&body, &form, batch, &range, 0) && body.length < body.plain_length,
+	       "a packed body is smaller");
 	libdeflate_gzip_decompress(decompressor, body.data, body.length, plain, sizeof(plain), &length);
-	tap_ok(length == body.plain_length && memcmp(plain, batch->body.data, length) == 0, "and unpacks to the plain one");
+	tap_ok(length == body.plain_length && memcmp(plain, batch->body.data, length) == 0,
+	       "and unpacks to the plain one");
 	libdeflate_free_decompressor(decompressor);
 	batch_free(batch);
 	body_free(&body);
@@ -214,14 +224,18 @@ test_halving(void)
 
 	tap_ok(deliver_halved(2500, culprit, &requests) && requests == 1, "no culprit: one request");
 	culprit[0] = true;
-	tap_ok(deliver_halved(2500, culprit, &requests) && requests <= 2 * 12 + 1, "the first event (%u requests)", requests);
+	tap_ok(deliver_halved(2500, culprit, &requests) && requests <= 2 * 12 + 1,
+	       "the first event (%u requests)", requests);
 	culprit[0] = false;
 	culprit[2499] = true;
-	tap_ok(deliver_halved(2500, culprit, &requests) && requests <= 2 * 12 + 1, "the last event (%u requests)", requests);
+	tap_ok(deliver_halved(2500, culprit, &requests) && requests <= 2 * 12 + 1, "the last event (%u requests)",
+	       requests);
 	culprit[7] = culprit[8] = culprit[1250] = true;
-	tap_ok(deliver_halved(2500, culprit, &requests) && requests <= 4 * 2 * 12, "several of them (%u requests)", requests);
+	tap_ok(deliver_halved(2500, culprit, &requests) && requests <= 4 * 2 * 12,
+	       "several of them (%u requests)", requests);
 	memset(culprit, true, sizeof(culprit));
-	tap_ok(deliver_halved(2500, culprit, &requests) && requests == 2 * 2500 - 1, "all of them (%u requests)", requests);
+	tap_ok(deliver_halved(2500, culprit, &requests) && requests == 2 * 2500 - 1, "all of them (%u requests)",
+	       requests);
 	tap_ok(deliver_halved(1, culprit, &requests) && requests == 1, "a batch of one");
 }
 

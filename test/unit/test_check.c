@@ -43,8 +43,8 @@ read_checks(Harness *h, Check *checks)
 		copy_text(checks[i].hint, sizeof(checks[i].hint), kseg_read_text(&reader));
 		if (!kseg_reader_done(&reader) || strcmp(checks[i].name, names[i]) != 0)
 			tap_die("check %d is not \"%s\" but \"%s\"", i, names[i], checks[i].name);
-		printf("# %s: %u, %s%s%s\n", checks[i].name, checks[i].ok, checks[i].detail, checks[i].hint[0] != '\0' ? " / " : "",
-		       checks[i].hint);
+		printf("# %s: %u, %s%s%s\n", checks[i].name, checks[i].ok, checks[i].detail,
+		       checks[i].hint[0] != '\0' ? " / " : "", checks[i].hint);
 	}
 	harness_expect_frame(h, KSEG_FRAME_DONE);
 }
@@ -61,7 +61,8 @@ check_results(const Check *checks, const char *wanted, const char *name)
 	{
 		got[i] = (char) ('0' + checks[i].ok);
 		hinted = hinted && (checks[i].ok == 0) == (checks[i].hint[0] != '\0');
-		leaked = leaked || strstr(checks[i].detail, "sEcret") != NULL || strstr(checks[i].hint, "sEcret") != NULL;
+		leaked =
+		    leaked || strstr(checks[i].detail, "sEcret") != NULL || strstr(checks[i].hint, "sEcret") != NULL;
 	}
 	tap_is_text(got, wanted, name);
 	tap_ok(hinted && !leaked, "each \"no\" has a hint, and nothing shows the write key");
@@ -87,7 +88,8 @@ check_answer(const char *status, const char *body, const char *wanted, const cha
 
 	harness_begin(&h, &config);
 	request = harness_expect_request(&h);
-	if (strncmp(request->body, "{\"batch\":[],\"sentAt\":", 21) != 0 || strstr(request->head, "POST /v1/batch ") == NULL)
+	if (strncmp(request->body, "{\"batch\":[],\"sentAt\":", 21) != 0 ||
+	    strstr(request->head, "POST /v1/batch ") == NULL)
 		tap_die("the probe is no empty batch: %s", request->body);
 	harness_answer(&h, request, status, "", body);
 	read_checks(&h, checks);
@@ -98,8 +100,10 @@ check_answer(const char *status, const char *body, const char *wanted, const cha
 static void
 test_answers(void)
 {
-	check_answer("200 OK", "{\"success\":true}", "11212", "an endpoint that accepts is reached; of the key it tells nothing");
-	check_answer("400 Bad Request", "{\"message\":\"empty batch\"}", "11212", "one that finds the batch empty, too");
+	check_answer("200 OK", "{\"success\":true}", "11212",
+	             "an endpoint that accepts is reached; of the key it tells nothing");
+	check_answer("400 Bad Request", "{\"message\":\"empty batch\"}", "11212",
+	             "one that finds the batch empty, too");
 	check_answer("401 Unauthorized", "key sEcret+Key?", "11210", "401 tells of the key");
 	check_answer("404 Not Found", "", "11202", "404 is not the API");
 	check_answer("301 Moved", "", "11202", "nor is a redirect");
@@ -142,7 +146,7 @@ static void
 test_unreachable(void)
 {
 	check_unreachable("http://nobody.invalid", "02222", 0, "nobody.invalid");
-	check_unreachable("http://127.0.0.1:1", "10222", 1, "127.0.0.1 port 1");
+	check_unreachable("http://127.0.0.1:1", "10222", 1, "127.0.0.1");
 	check_unreachable("http://192.0.2.1", "10222", 1, "192.0.2.1");
 }
 
@@ -254,8 +258,8 @@ tls_wait_for(TlsServer *server, const char *text)
 static void
 tls_spawn(TlsServer *server, char *key)
 {
-	char *arguments[] = {"openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", server->certificate,
-	                     "-key",    key,        NULL};
+	char *arguments[] = {"openssl",           "s_server", "-accept", "127.0.0.1:0", "-cert",
+	                     server->certificate, "-key",     key,       NULL};
 	int input[2];
 	int output[2];
 
@@ -282,9 +286,15 @@ static bool
 tls_start(TlsServer *server)
 {
 	char key[96];
-	char *make[] = {"openssl", "req",  "-x509", "-newkey", "rsa:2048", "-nodes", "-subj",
-	                "/CN=t",   "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-keyout", key,
-	                "-out",    server->certificate, NULL};
+	char *make[] = {"openssl",  "req",
+	                "-x509",    "-newkey",
+	                "rsa:2048", "-nodes",
+	                "-subj",    "/CN=t",
+	                "-addext",  "subjectAltName=IP:127.0.0.1",
+	                "-days",    "2",
+	                "-keyout",  key,
+	                "-out",     server->certificate,
+	                NULL};
 
 	snprintf(server->folder, sizeof(server->folder), "%.40s/kseg-unit-XXXXXX",
 	         getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");

@@ -8,9 +8,11 @@
 #include "courier/segment_request.h"
 #include "tap.h"
 
-#define GOOD                                                                                                             \
-	"\"job\":\"segment_deliver\",\"endpoint\":\"https://api.segment.io\",\"key_endpoint\":\"\",\"write_key\":\"k3y\","   \
-	"\"compression\":\"gzip\",\"ca_file\":\"\",\"library_name\":\"kseg\",\"library_version\":\"0.1\",\"lanes\":4,"       \
+#define GOOD                                                                                                 \
+	"\"job\":\"segment_deliver\",\"endpoint\":\"https://"                                                    \
+	"api.segment.io\",\"key_endpoint\":\"\",\"write_key\":\"k3y\","                                          \
+	"\"compression\":\"gzip\",\"ca_file\":\"\",\"library_name\":\"kseg\",\"library_version\":\"0.1\","       \
+	"\"lanes\":4,"                                                                                           \
 	"\"upload_interval_ms\":500,\"request_timeout_ms\":15000,\"max_retries\":10,\"max_retry_age_ms\":600000"
 
 /* Returns the problem, "" for none. */
@@ -35,7 +37,8 @@ test_reading(void)
 	KsegConfig config;
 	char problem[200];
 
-	tap_ok(config_read(&config, json, strlen(json), problem, sizeof(problem)), "a whole configuration is read");
+	tap_ok(config_read(&config, json, strlen(json), problem, sizeof(problem)),
+	       "a whole configuration is read");
 	tap_ok(strcmp(config.endpoint, "https://api.segment.io") == 0 && strcmp(config.write_key, "k3y") == 0 &&
 	           config.lanes == 4 && config.upload_size == 2500 && config.max_retry_age_ms == 600000,
 	       "with its values, and unknown keys ignored");
@@ -51,11 +54,16 @@ test_refusals(void)
 	tap_has(read_config("{" GOOD ",\"upload_size\":0}"), "\"upload_size\"", "a number below its least");
 	tap_has(read_config("{" GOOD ",\"upload_size\":2501}"), "\"upload_size\"", "a number above its most");
 	tap_has(read_config("{" GOOD ",\"upload_size\":\"9\"}"), "\"upload_size\"", "a number as a text");
-	tap_has(read_config("{" GOOD ",\"upload_size\":9,\"lanes\":33}"), "\"lanes\"", "more lanes than there are");
-	tap_has(read_config("{" GOOD ",\"upload_size\":9,\"write_key\":\"\"}"), "\"write_key\"", "an empty write key");
-	tap_has(read_config("{" GOOD ",\"upload_size\":9,\"write_key\":\"a\\r\\nb\"}"), "\"write_key\"", "a line break in it");
-	tap_has(read_config("{" GOOD ",\"upload_size\":9,\"endpoint\":\"a\\u0000b\"}"), "\"endpoint\"", "a NUL in a text");
-	tap_has(read_config("{" GOOD ",\"upload_size\":9,\"compression\":\"zip\"}"), "compression", "another compression");
+	tap_has(read_config("{" GOOD ",\"upload_size\":9,\"lanes\":33}"), "\"lanes\"",
+	        "more lanes than there are");
+	tap_has(read_config("{" GOOD ",\"upload_size\":9,\"write_key\":\"\"}"), "\"write_key\"",
+	        "an empty write key");
+	tap_has(read_config("{" GOOD ",\"upload_size\":9,\"write_key\":\"a\\r\\nb\"}"), "\"write_key\"",
+	        "a line break in it");
+	tap_has(read_config("{" GOOD ",\"upload_size\":9,\"endpoint\":\"a\\u0000b\"}"), "\"endpoint\"",
+	        "a NUL in a text");
+	tap_has(read_config("{" GOOD ",\"upload_size\":9,\"compression\":\"zip\"}"), "compression",
+	        "another compression");
 	tap_has(read_config("[]"), "not one JSON object", "an array");
 	tap_has(read_config("{\"job\":"), "not one JSON object", "half an object");
 	tap_has(read_config("{\"a\":[[[[[[[[1]]]]]]]]}"), "not one JSON object", "a deep one");

@@ -17,21 +17,26 @@ test_success(void)
 	harness_feed(&h, 0, 1, 3);
 	harness_end(&h);
 	request = harness_expect_request(&h);
-	tap_ok(strncmp(request->head, "POST /v1/batch HTTP/1.1\r\n", 25) == 0, "a batch is POSTed to /v1/batch in HTTP/1.1");
-	tap_is_text(harness_header(request, "Authorization"), "Basic c0VjcmV0K0tleTo=", "with the write key as Basic user");
+	tap_ok(strncmp(request->head, "POST /v1/batch HTTP/1.1\r\n", 25) == 0,
+	       "a batch is POSTed to /v1/batch in HTTP/1.1");
+	tap_is_text(harness_header(request, "Authorization"),
+	            "Basic c0VjcmV0K0tleTo=", "with the write key as Basic user");
 	tap_is_text(harness_header(request, "Content-Type"), "application/json", "as JSON");
 	tap_is_text(harness_header(request, "User-Agent"), "kseg/0.1", "by kseg");
 	tap_is_text(harness_header(request, "Expect"), "", "without asking whether to continue");
 	tap_is_text(harness_header(request, "X-Retry-Count"), "", "and without a retry count");
 	tap_ok(harness_has_events(request, 1, 3), "its events are the ones that were fed, in order");
 	tap_has(request->body, "],\"sentAt\":\"20", "it says when it was sent");
-	tap_has(request->body, "\"context\":{\"library\":{\"name\":\"kseg\",\"version\":\"0.1\"}}}", "and by which library");
+	tap_has(request->body, "\"context\":{\"library\":{\"name\":\"kseg\",\"version\":\"0.1\"}}}",
+	        "and by which library");
 	harness_answer_ok(&h, request);
 	harness_expect_frame(&h, KSEG_FRAME_DONE);
 	tap_ok(h.status.sent == 3 && h.status.batches == 1 && h.status.rejected == 0 && h.status.retries == 0,
 	       "STATUS before DONE counts them");
-	tap_ok(h.status.bytes == request->body_length && h.status.bytes_on_wire == request->wire_length, "and their bytes");
-	tap_ok(h.lanes[0].events == 3 && h.lanes[0].bytes == 21 && h.lanes[0].retrying == 0, "and the lane's credit");
+	tap_ok(h.status.bytes == request->body_length && h.status.bytes_on_wire == request->wire_length,
+	       "and their bytes");
+	tap_ok(h.lanes[0].events == 3 && h.lanes[0].bytes == 21 && h.lanes[0].retrying == 0,
+	       "and the lane's credit");
 	harness_stop(&h);
 }
 
@@ -85,7 +90,8 @@ test_splitting(void)
 	harness_feed(&h, 0, 101, 1);
 	harness_end(&h);
 	request = harness_expect_request(&h);
-	tap_ok(harness_has_events(request, 81, 21), "END sends what is left, without waiting for upload_interval");
+	tap_ok(harness_has_events(request, 81, 21),
+	       "END sends what is left, without waiting for upload_interval");
 	harness_answer_ok(&h, request);
 	harness_expect_frame(&h, KSEG_FRAME_DONE);
 	harness_stop(&h);
@@ -202,11 +208,13 @@ test_retry(void)
 	let_a_millisecond_pass();
 	harness_answer(&h, request, "503 Busy", "", "later");
 	harness_wait_status(&h, h.lanes[0].retrying == 1);
-	tap_ok(h.status.last_status == 503 && h.status.sent == 0, "STATUS says that the lane is trying again, and why");
+	tap_ok(h.status.last_status == 503 && h.status.sent == 0,
+	       "STATUS says that the lane is trying again, and why");
 	request = harness_expect_request(&h);
 	tap_ok(harness_has_events(request, 1, 1), "after a 503 the same events come again, before the next ones");
 	tap_is_text(harness_header(request, "X-Retry-Count"), "1", "with a retry count");
-	tap_ok(strstr(request->body, "\"sentAt\"") != NULL && strstr(request->body, first_sent_at) == NULL, "and a new sentAt");
+	tap_ok(strstr(request->body, "\"sentAt\"") != NULL && strstr(request->body, first_sent_at) == NULL,
+	       "and a new sentAt");
 	harness_answer(&h, request, "500 Oh", "", "");
 	request = harness_expect_request(&h);
 	tap_is_text(harness_header(request, "X-Retry-Count"), "2", "which counts on");
@@ -217,7 +225,8 @@ test_retry(void)
 	harness_answer_ok(&h, request);
 	harness_end(&h);
 	harness_expect_frame(&h, KSEG_FRAME_DONE);
-	tap_ok(h.status.retries == 2 && h.status.sent == 2 && h.lanes[0].retrying == 0, "two retries are counted");
+	tap_ok(h.status.retries == 2 && h.status.sent == 2 && h.lanes[0].retrying == 0,
+	       "two retries are counted");
 	harness_stop(&h);
 }
 
@@ -269,11 +278,13 @@ test_pause(void)
 	start = harness_now_ms();
 	harness_answer(&h, first, "429 Too Many Requests", "Retry-After: 1\r\n", "");
 	harness_wait_status(&h, h.status.paused_ms > 0);
-	tap_ok(h.status.paused_ms <= 1000 && h.lanes[0].retrying == 1, "STATUS says how long a 429 pauses the run");
+	tap_ok(h.status.paused_ms <= 1000 && h.lanes[0].retrying == 1,
+	       "STATUS says how long a 429 pauses the run");
 	harness_feed(&h, 1, 1001, 1);
 	first = harness_expect_request(&h);
 	second = harness_expect_request(&h);
-	tap_ok(first->at_ms - start >= 1000 && second->at_ms - start >= 1000, "no lane sends anything before that");
+	tap_ok(first->at_ms - start >= 1000 && second->at_ms - start >= 1000,
+	       "no lane sends anything before that");
 	if (harness_header(first, "X-Retry-Count")[0] == '\0')
 	{
 		const HarnessRequest *swap = first;
@@ -281,12 +292,14 @@ test_pause(void)
 		first = second;
 		second = swap;
 	}
-	tap_is_text(harness_header(first, "X-Retry-Count"), "1", "then the same request comes again, though max_retries is 0");
+	tap_is_text(harness_header(first, "X-Retry-Count"), "1",
+	            "then the same request comes again, though max_retries is 0");
 	harness_answer_ok(&h, first);
 	harness_answer_ok(&h, second);
 	harness_end(&h);
 	harness_expect_frame(&h, KSEG_FRAME_DONE);
-	tap_ok(h.status.retries == 0 && h.status.last_status == 429 && h.status.paused_ms == 0, "and no retry is counted");
+	tap_ok(h.status.retries == 0 && h.status.last_status == 429 && h.status.paused_ms == 0,
+	       "and no retry is counted");
 	harness_stop(&h);
 }
 
@@ -303,7 +316,8 @@ test_pause_without_header(void)
 	harness_answer(&h, harness_expect_request(&h), "429 Too Many Requests", "", "");
 	harness_answer(&h, harness_expect_request(&h), "429 Too Many Requests", "Retry-After: 0\r\n", "");
 	request = harness_expect_request(&h);
-	tap_is_text(harness_header(request, "X-Retry-Count"), "2", "a 429 that asks for no wait is tried again by the backoff");
+	tap_is_text(harness_header(request, "X-Retry-Count"), "2",
+	            "a 429 that asks for no wait is tried again by the backoff");
 	harness_answer_ok(&h, request);
 	harness_end(&h);
 	harness_expect_frame(&h, KSEG_FRAME_DONE);
@@ -375,7 +389,8 @@ test_halving(void)
 	harness_begin(&h, &config);
 	harness_feed(&h, 0, 1, 50);
 	harness_end(&h);
-	serve_halving(&h, bad, 4, 50, "400 Bad Request", "{\"success\":false,\"message\":\"no name for key sEcret+Key\"}");
+	serve_halving(&h, bad, 4, 50, "400 Bad Request",
+	              "{\"success\":false,\"message\":\"no name for key sEcret+Key\"}");
 	expect_rejected(&h, 1, 400, "no name for key **********", "{\"n\":1}");
 	expect_rejected(&h, 17, 400, "no name for key **********", "{\"n\":17}");
 	expect_rejected(&h, 18, 400, "no name for key **********", "{\"n\":18}");

@@ -24,10 +24,11 @@ test_header(void)
 	for (size_t i = 0; i < length; i++)
 		early = early || kseg_frame_parse(buffer, i, &frame) != 0;
 	tap_ok(!early, "a frame that is not whole is none, at every length");
-	tap_is(kseg_frame_parse(buffer, sizeof(buffer), &frame), (int64_t) length, "a whole frame takes its bytes");
+	tap_is(kseg_frame_parse(buffer, sizeof(buffer), &frame), (int64_t) length,
+	       "a whole frame takes its bytes");
 	tap_ok(frame.type == KSEG_FRAME_EVENTS && frame.lane == 31 && frame.length == 3 &&
-			   memcmp(frame.payload, "abc", 3) == 0,
-		   "type, lane, length and payload come through");
+	           memcmp(frame.payload, "abc", 3) == 0,
+	       "type, lane, length and payload come through");
 }
 
 static void
@@ -61,33 +62,39 @@ test_reader(void)
 	text = kseg_read_text(&reader);
 	tap_ok(text.length == 3 && memcmp(text.data, "k\0y", 3) == 0, "a text comes through, with its NUL");
 	tap_ok(kseg_reader_done(&reader), "then the payload is done");
-	tap_ok(kseg_read_u32(&reader) == 0 && reader.failed && !kseg_reader_done(&reader), "a read past the end fails");
+	tap_ok(kseg_read_u32(&reader) == 0 && reader.failed && !kseg_reader_done(&reader),
+	       "a read past the end fails");
 
 	kseg_write_u32(payload, UINT32_MAX);
 	frame.length = 12;
 	kseg_reader_init(&reader, &frame);
 	text = kseg_read_text(&reader);
-	tap_ok(reader.failed && text.length == 0, "a text that claims to be longer than its payload is empty and failed");
-	tap_ok(kseg_read_u64(&reader) == 0 && kseg_read_bytes(&reader, 0) == NULL, "after that everything is empty");
+	tap_ok(reader.failed && text.length == 0,
+	       "a text that claims to be longer than its payload is empty and failed");
+	tap_ok(kseg_read_u64(&reader) == 0 && kseg_read_bytes(&reader, 0) == NULL,
+	       "after that everything is empty");
 }
 
 static void
 test_status(void)
 {
 	static uint8_t payload[sizeof(KsegWireStatus) + (KSEG_LANES_MAX + 1) * sizeof(KsegWireLane)];
-	KsegWireStatus status = {.sent = 1, .rejected = 2, .bytes_on_wire = 3, .paused_ms = 4, .lanes = KSEG_LANES_MAX};
+	KsegWireStatus status = {
+	    .sent = 1, .rejected = 2, .bytes_on_wire = 3, .paused_ms = 4, .lanes = KSEG_LANES_MAX};
 	KsegWireLane lanes[KSEG_LANES_MAX] = {{.events = 5}, {.bytes = 6, .retrying = 1}};
 	KsegWireStatus read;
 	KsegWireLane read_lanes[KSEG_LANES_MAX];
 	KsegFrame frame = {.payload = payload, .length = (uint32_t) kseg_status_size(KSEG_LANES_MAX)};
 
 	kseg_status_write(payload, &status, lanes);
-	tap_ok(kseg_status_read(&frame, &read, read_lanes, KSEG_LANES_MAX) && memcmp(&read, &status, sizeof(read)) == 0 &&
-			   memcmp(read_lanes, lanes, sizeof(lanes)) == 0,
-		   "STATUS comes through");
-	tap_ok(!kseg_status_read(&frame, &read, read_lanes, KSEG_LANES_MAX - 1), "more lanes than there is room for are refused");
+	tap_ok(kseg_status_read(&frame, &read, read_lanes, KSEG_LANES_MAX) &&
+	           memcmp(&read, &status, sizeof(read)) == 0 && memcmp(read_lanes, lanes, sizeof(lanes)) == 0,
+	       "STATUS comes through");
+	tap_ok(!kseg_status_read(&frame, &read, read_lanes, KSEG_LANES_MAX - 1),
+	       "more lanes than there is room for are refused");
 	frame.length--;
-	tap_ok(!kseg_status_read(&frame, &read, read_lanes, KSEG_LANES_MAX), "a STATUS that is cut short is refused");
+	tap_ok(!kseg_status_read(&frame, &read, read_lanes, KSEG_LANES_MAX),
+	       "a STATUS that is cut short is refused");
 	frame.length = sizeof(KsegWireStatus) - 1;
 	tap_ok(!kseg_status_read(&frame, &read, read_lanes, KSEG_LANES_MAX), "so is one without its figures");
 	status.lanes = UINT32_MAX;
@@ -117,7 +124,8 @@ test_events(void)
 	uint64_t row = 0;
 	uint32_t length = 0;
 
-	tap_ok(kseg_events_read(&frame, &events) && events.count == 2 && events.json_length == 16, "EVENTS comes through");
+	tap_ok(kseg_events_read(&frame, &events) && events.count == 2 && events.json_length == 16,
+	       "EVENTS comes through");
 	kseg_events_entry(&events, 1, &row, &length);
 	tap_ok(row == 11 && length == 8, "with each event's row and length");
 

@@ -22,7 +22,7 @@ HEADERS = $(wildcard src/courier/*.h src/wire/*.h $(UNIT)/*.h)
 
 # Programs that call the courier's functions, and programs that talk to the courier.
 PURE = wire config answer batch
-TALK = deliver faults check
+TALK = deliver faults talk check
 TESTS = $(PURE:%=$(OUT)/test_%) $(TALK:%=$(OUT)/test_%)
 FUZZ = wire config answer
 
@@ -47,7 +47,7 @@ $(OUT)/courier: $(OUT)/san/src/courier/main.o $(SAN_OBJS)
 $(PURE:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(SAN_OBJS)
 	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
 
-$(TALK:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(OUT)/san/$(UNIT)/harness.o $(OUT)/san/src/wire/wire.o
+$(TALK:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(OUT)/san/$(UNIT)/harness.o $(OUT)/san/$(UNIT)/harness_server.o $(OUT)/san/src/wire/wire.o
 	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
 
 $(OUT)/receiver: test/bench/receiver.c $(UNIT)/unit.mk

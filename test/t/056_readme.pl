@@ -1,0 +1,147 @@
+# What README.md shows is what happens: every SQL block of it is run, in order, against the sandbox; the JSON that it shows is
+# the JSON that comes; its options and arguments are those that there are.
+use strict;
+use warnings;
+use utf8;
+use Encode qw(decode_utf8 encode_utf8);
+use KsegTest;
+use KsegRun;
+
+my $sandbox = start_sandbox();
+my $cron    = -f "$ENV{KSEG_LIB}/pg_cron.so";
+my $node    = new_cluster('readme', extension => 0, config =>
+    # Without the settings of the test library, which logs statements: connect_segment would warn, and rightly.
+    "log_statement = none\n" . ($cron ? "shared_preload_libraries = 'pg_cron'\n" : ''));
+my $readme = decode_utf8(slurp_file(source_file('README.md')));
+
+# What README takes for granted.
+$node->safe_psql('postgres', q{
+    CREATE TABLE predictions (customer_id bigint, iphone float8, apple_watch float8);
+    INSERT INTO predictions VALUES (162514333, 0.734, 0.812), (162514334, 0.1, 0.25), (162514335, 0.5, 0.001);
+    CREATE TABLE customers (customer_id bigint, plan text, seats int, company text);
+    INSERT INTO customers VALUES (162514333, 'gold', 3, 'ACME'), (162514334, 'free', 1, 'Initech');
+    CREATE TABLE purchases (customer_id bigint, bought_at timestamptz, revenue numeric(10, 2));
+    INSERT INTO purchases VALUES (162514333, '2026-11-20 08:30+00', 19.90), (NULL, '2026-11-20 08:31+00', 5);
+    CREATE TABLE fresh_predictions AS SELECT * FROM predictions});
+$node->safe_psql('postgres', 'CREATE EXTENSION pg_cron') if $cron;
+my $psql = session($node);
+
+# The blocks of code, in order: [ language, text ].
+my @blocks;
+push @blocks, [ $1, $2 ] while $readme =~ /^```(\w*)\n(.*?)^```$/msg;
+my @sql = grep { $_->[0] eq 'sql' } @blocks;
+
+# With the sandbox in place of Segment.
+sub against_sandbox
+{
+    my ($sql) = @_;
+    my ($key, $url) = ($sandbox->key, $sandbox->url);
+    $sql =~ s/write_key => 'YOUR_WRITE_KEY'/write_key => '$key', endpoint => '$url'/g;
+    $sql =~ s/^YOUR_WRITE_KEY$/$key/mg;
+    return $sql;
+}
+
+# pg_cron is not everywhere: without it, what it would run.
+sub without_cron { my ($sql) = @_; $sql =~ s/^SELECT cron\.schedule\(.*?\$\$(.*)\$\$\);$/$1;/ms unless $cron; return $sql }
+
+# Every message id is another; README shows them shortened.
+sub shortened { my ($json) = @_; $json =~ s/"kseg-[0-9a-f]{32}"/"kseg-…"/g; return $json }
+
+my $said = '';
+my $number = 0;
+for my $block (@blocks)
+{
+    my ($language, $text) = @$block;
+    if ($language eq 'sql')
+    {
+        $number++;
+        my ($first) = $text =~ /^(?:CREATE EXTENSION kseg;\s*)?(.{0,60})/;
+        my $sql = without_cron(against_sandbox($text));
+        # A newcomer pastes it without a thought for encodings.
+        my $result = $psql->run(encode_utf8($sql));
+        unlike($result->{err}, qr/^(?:ERROR|FATAL|psql)/m, "block $number works: $first") or diag($result->{err});
+        # The one row of the examples without a user is told of; nothing else is.
+        my @warned = grep { !/1 of 2 rows were not delivered: 1 invalid/ } $result->{err} =~ /^(?:WARNING|NOTICE): .*/mg;
+        is_deeply(\@warned, [], "block $number warns of nothing else");
+        $said = decode_utf8($result->{out});
+    }
+    elsif ($language eq 'json')
+    {
+        my @known = map { shortened($_) } split(/\n/, $said), map { $_->{text} } $sandbox->events(limit => 1000);
+        (my $shown = $text) =~ s/\n\z//;
+        ok((grep { $_ eq $shown } @known), "the JSON after block $number is what comes")
+          or diag("README: $shown\n", map { "there is: $_\n" } @known);
+    }
+}
+cmp_ok($number, '>', 8, 'README has blocks of SQL');
+cmp_ok(scalar(grep { $_->[0] eq 'json' } @blocks), '>', 1, 'and of JSON');
+
+subtest 'the table of figures has the columns that it shows' => sub {
+    my ($header) = $readme =~ /^( run +\|.*)$/m;
+    my @shown = map { s/^\s+|\s+$//gr } split /\|/, $header;
+    my @there = map { $_->{name} } $psql->rows(q{SELECT name FROM pg_proc, unnest(proargnames, proargmodes) AS a (name, mode)
+        WHERE oid = 'kseg.segment_track_from_table'::regproc AND mode = 't'});
+    is_deeply(\@shown, \@there, 'in their order');
+};
+
+subtest 'what the blocks sent' => sub {
+    my $stats = $sandbox->stats;
+    is_deeply($stats->{by_type}, { track => 4, identify => 2, group => 2 }, 'calls');
+    is_deeply($stats->{by_event}, { 'Sales Prediction' => 3, 'Order Completed' => 1 }, 'events');
+    is($stats->{dropped_total} + $stats->{refused}, 0, 'nothing was dropped or refused');
+    my ($purchase) = $sandbox->events(event => 'Order Completed');
+    is($purchase->{event}{originalTimestamp}, '2026-11-20T08:30:00.000Z', 'with the time of each');
+};
+
+subtest 'the job' => sub {
+    my $before = $sandbox->stats->{received};
+    if ($cron)
+    {
+        my ($job) = $psql->rows('SELECT jobname, schedule, command, username FROM cron.job');
+        is("$job->{jobname} $job->{schedule}", 'predictions 5 * * * *', 'is scheduled');
+        # As pg_cron runs it: a new session of the role that scheduled it.
+        my $result = session($node, user => $job->{username})->run($job->{command});
+        is($result->{err}, '', 'and what it runs works');
+    }
+    else
+    {
+        my ($command) = map { $_->[1] =~ /cron\.schedule\(.*?\$\$(.*)\$\$\)/s } @sql;
+        ok($command, 'is shown');
+        my $result = session($node)->run($command);
+        is($result->{err}, '', 'and what it runs works');
+    }
+    is($sandbox->stats->{received}, $before + 3, 'it sends');
+    is($sandbox->stats->{by_event}{'Sales Prediction'}, 3, 'once in effect');
+};
+
+subtest 'the options' => sub {
+    my ($table) = $readme =~ /^\| option \| default \|.*?\n((?:\|.*\n)+)/m;
+    my %shown = $table =~ /^\| `(\w+)` \| ?(.*?) ?\|/mg;
+    my $result = $psql->run(q{CREATE SERVER x FOREIGN DATA WRAPPER kseg_segment OPTIONS (zzzzzzzzzzzzzzzzzz '1')});
+    my ($there) = $result->{err} =~ /Valid options here are: (.*)\./;
+    is_deeply([ sort keys %shown ], [ sort split /, /, $there ], 'README has them all');
+    # A word in code, or a number; what depends on others is said in words.
+    my %default = map { $shown{$_} =~ /^`?([a-z0-9.]+)`?$/ ? ($_ => $1) : () } keys %shown;
+    cmp_ok(keys %default, '>', 5, 'with their defaults');
+    $result = $psql->run('CREATE SERVER defaults FOREIGN DATA WRAPPER kseg_segment OPTIONS (' . join(', ', map { "$_ '$default{$_}'" } keys %default) . ')');
+    is($result->{err}, '', 'which are good values');
+};
+
+subtest 'the arguments' => sub {
+    my ($table) = $readme =~ /^\| argument \|.*?\n((?:\|.*\n)+)/m;
+    my %shown = map { $_ => 1 } map { /`(\w+)`/g } map { /^\|(.*?)\|/ } split /\n/, $table;
+    my %there = map { $_->{name} => 1 } $psql->rows(q{SELECT DISTINCT name FROM pg_proc, unnest(proargnames, proargmodes) AS a (name, mode)
+        WHERE pronamespace = 'kseg'::regnamespace AND proname LIKE 'segment\\_%\\_from\\_query' AND mode = 'i'});
+    is(delete $there{query}, 1, 'besides the query');
+    is_deeply([ sort keys %shown ], [ sort keys %there ], 'README has them all');
+};
+
+subtest 'the settings' => sub {
+    my %shown = $readme =~ /`(kseg\.\w+_retention)`.*?\((\d+)\)/sg;
+    ($shown{'kseg.dead_letter_retention'}) = $readme =~ /`kseg\.dead_letter_retention` days \((\d+)\)/;
+    ($shown{'kseg.run_retention'}) = $readme =~ /`kseg\.run_retention` \((\d+)\)/;
+    is_deeply(\%shown, { map { $_->{name} => $_->{boot_val} } $psql->rows(q{SELECT name, boot_val FROM pg_settings WHERE name LIKE 'kseg.%'}) },
+        'README has them all, with their defaults');
+};
+
+done_testing();
