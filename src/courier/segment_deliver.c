@@ -58,7 +58,7 @@ deliver_take_events(void *state, uint16_t lane, const KsegEvents *events, int64_
 	lane_take_events(&deliver->lanes[lane], events, now);
 }
 
-/* Two bodies a lane, one in flight and one that fills (wire.h, KSEG_LANES_MAX); and what PostgreSQL has not read yet. */
+/* The lanes' share of bytes (wire.h, KSEG_LANE_BYTES), what PostgreSQL has not read yet included. */
 static bool
 deliver_is_full(const void *state)
 {
@@ -66,7 +66,7 @@ deliver_is_full(const void *state)
 	const KsegRunway *runway = &deliver->runway;
 
 	return runway->held + wire_io_pending(&runway->courier->io) >
-	       (size_t) runway->status.lanes * 2 * KSEG_UPLOAD_MAX;
+	       (size_t) runway->status.lanes * KSEG_LANE_BYTES;
 }
 
 /* Take the results of every transfer that has ended. False: there was none. */

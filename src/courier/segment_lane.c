@@ -14,6 +14,12 @@
 #include "courier/segment_failure.h"
 #include "courier/wire_report.h"
 
+/*
+ * So many events refused one by one, and none accepted: it is not the events, but where they are sent. Halving costs two
+ * requests for each, so an endpoint that refuses everything would be asked millions of times.
+ */
+#define LANE_REFUSED_MAX 1000
+
 /* ---------- batches ---------- */
 
 static KsegBatch *
@@ -213,6 +219,8 @@ lane_refuse_part(KsegLane *lane)
 	                     words, lane->head->body.data + lane->range.offset, lane->range.length);
 	lane->runway->status.rejected++;
 	lane_settle_part(lane);
+	if (lane->runway->status.sent == 0 && lane->runway->status.rejected >= LANE_REFUSED_MAX)
+		segment_fail_answer(courier, &lane->request, KSEG_VERDICT_REFUSED);
 }
 
 /* ---------- trying again ---------- */

@@ -52,7 +52,7 @@ struct KsegLink
 	KsegLinkCredit credit;
 	KsegWireStatus status;
 	KsegWireLane lanes[KSEG_LANES_MAX];
-	uint64 fed_lane[KSEG_LANES_MAX];
+	KsegWireLane fed[KSEG_LANES_MAX]; /* events and bytes fed so far, as lanes has those settled */
 	uint64 fed_events;
 	uint64 fed_bytes;
 
@@ -429,17 +429,19 @@ link_settled_bytes(const KsegLink *link)
 static bool
 link_has_credit(const KsegLink *link, uint16 lane, uint32 events, uint64 bytes)
 {
+	const KsegLinkCredit *credit = &link->credit;
 	uint64 in_flight = link_in_flight(link);
-	uint64 lane_in_flight = link->fed_lane[lane] - link->lanes[lane].events;
+	uint64 lane_events = link->fed[lane].events - link->lanes[lane].events;
+	uint64 lane_bytes = link->fed[lane].bytes - link->lanes[lane].bytes;
 
 	if (in_flight == 0)
 		return true;
-	if (in_flight + events > link->credit.max_events)
+	if (in_flight + events > credit->max_events ||
+	    link->fed_bytes - link_settled_bytes(link) + bytes > credit->max_bytes)
 		return false;
-	if (link->lanes[lane].retrying && lane_in_flight > 0 &&
-	    lane_in_flight + events > link->credit.max_events / link->credit.lanes)
-		return false;
-	return link->fed_bytes - link_settled_bytes(link) + bytes <= link->credit.max_bytes;
+	return !link->lanes[lane].retrying || lane_events == 0 ||
+	       (lane_events + events <= credit->max_events / credit->lanes &&
+	        lane_bytes + bytes <= credit->max_bytes / credit->lanes);
 }
 
 /* Wait until these events may go or the run has ended. The courier is told, once, so that it does not wait for us. */
@@ -466,7 +468,8 @@ link_feed(KsegLink *link, uint16 lane, StringInfo head, const char *json, uint32
 	if (link->state != KSEG_LINK_OPEN)
 		return false;
 	kseg_frame_header((uint8 *) head->data, KSEG_FRAME_EVENTS, lane, payload);
-	link->fed_lane[lane] += events;
+	link->fed[lane].events += events;
+	link->fed[lane].bytes += bytes;
 	link->fed_events += events;
 	link->fed_bytes += bytes;
 	return link_write(link, vector, 2);

@@ -42,7 +42,8 @@ typedef struct KsegLinkFailure
 typedef struct KsegLinkCredit
 {
 	uint32 lanes;
-	uint64 max_events; /* of all lanes together; a lane that is retrying holds at most max_events / lanes */
+	uint64
+	    max_events; /* of all lanes together; a lane that is retrying holds at most its share of either bound */
 	uint64 max_bytes;
 } KsegLinkCredit;
 

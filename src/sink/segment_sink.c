@@ -25,12 +25,6 @@
 #include "sink/segment_sink.h"
 
 /*
- * Bytes in flight at most, besides max_queue_size: 2 bodies for each lane (one on its way, one filling), at least 16 MB,
- * so that 10,000 events of 1.6 kB still fit while 10,000 of 32 kB (320 MB) do not.
- */
-#define SINK_BYTES_MIN (16 * 1024 * 1024)
-
-/*
  * Rows of a slow query wait in a lane's buffer no longer than this, in ms: a fifth of the default upload_interval, so that
  * the buffer is not what an analyst waits for.
  */
@@ -271,7 +265,7 @@ sink_open_link(KsegSegmentSink *sink)
 	KsegLinkCredit credit = {.lanes = sink->lane_count, .max_events = server->max_queue_size};
 	StringInfoData config;
 
-	credit.max_bytes = Max(SINK_BYTES_MIN, (uint64) sink->lane_count * 2 * KSEG_UPLOAD_MAX);
+	credit.max_bytes = (uint64) sink->lane_count * KSEG_LANE_BYTES;
 	sink->link = link_open(sink_take_frame, sink);
 	initStringInfo(&config);
 	segment_server_config(server, sink->options.write_key, "segment_deliver", &config);

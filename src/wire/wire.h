@@ -65,7 +65,13 @@
 #define KSEG_UPLOAD_MAX        475000 /* bytes of one request body: the official Python library's cap under 500 KB */
 #define KSEG_UPLOAD_EVENTS_MAX 2500 /* events in one request */
 
-/* Most lanes of one run: a lane may hold two bodies of 475,000 bytes, so 32 lanes are at most 30 MB in the courier. */
+/*
+ * Bytes of events that a lane may have in flight, on average: one body on its way and one that fills. PostgreSQL's credit
+ * and the courier's own bound are both this times the lanes.
+ */
+#define KSEG_LANE_BYTES (2 * KSEG_UPLOAD_MAX)
+
+/* Most lanes of one run: 32 times KSEG_LANE_BYTES are 30 MB in the courier. */
 #define KSEG_LANES_MAX 32
 
 typedef enum KsegFrameType
