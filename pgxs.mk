@@ -31,6 +31,14 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 $(OBJS): $(KSEG_HEADERS) pgxs.mk kseg.control
+
+# Whoever spells KSEG_BUILD is compiled anew when it changes: otherwise a change of one program's source leaves the other
+# with the old build, and each run refuses the courier.
+src/link/link.o build/courier/courier_loop.o build/courier/wire_report.o: build/build-id
+build/build-id: FORCE
+	@mkdir -p $(@D)
+	@echo '$(KSEG_BUILD)' | cmp -s - $@ || echo '$(KSEG_BUILD)' >$@
+FORCE:
 kseg.so: src/kseg.map
 
 # The courier.
@@ -60,4 +68,4 @@ uninstall: uninstall-courier
 uninstall-courier:
 	rm -f '$(DESTDIR)$(pkglibdir)/kseg-courier'
 
-.PHONY: install-courier uninstall-courier
+.PHONY: install-courier uninstall-courier FORCE

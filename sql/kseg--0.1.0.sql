@@ -1,8 +1,12 @@
 -- Complain if the script is sourced in psql rather than run by CREATE EXTENSION.
 \echo Use "CREATE EXTENSION kseg" to load this file. \quit
 
+-- The schema is made here and not by kseg.control, so that it belongs to the extension, goes with it, and is never one that
+-- somebody else has made before and could rename under it.
+--
 -- Rights, the SQL/MED way: whoever has USAGE on a server and a user mapping can send; nobody else can. So functions that
 -- send may belong to PUBLIC. Tables give no right to anybody; views show a role what its own runs left.
+CREATE SCHEMA kseg;
 GRANT USAGE ON SCHEMA kseg TO PUBLIC;
 
 ---------------------------------------------------------------------------------------------------------------------

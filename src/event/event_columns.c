@@ -348,7 +348,7 @@ field_refuse_missing(const KsegSorting *sorting, KsegField field, const char *wo
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 	                errmsg("a call of type %s needs a column with the %s",
 	                       event_call_name(sorting->mapping->call), words),
-	                errhint("Call the column %s, or name it with %s => '…'.", rules[field].snake,
+	                errhint("Call the column %s, or name it with %s => '...'.", rules[field].snake,
 	                        rules[field].argument)));
 }
 
@@ -369,7 +369,7 @@ fields_check_required(const KsegSorting *sorting)
 	if (call == KSEG_CALL_TRACK && sorting->mapping->event == NULL && fields[KSEG_FIELD_EVENT].attribute == 0)
 		ereport(ERROR,
 		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a call of type track needs an event name"),
-		         errhint("Set event => '…', or name a column with event_column => '…'.")));
+		         errhint("Set event => '...', or name a column with event_column => '...'.")));
 }
 
 KsegColumns *

@@ -6,6 +6,7 @@
 
 #include "utils/builtins.h"
 
+#include "link/link_text.h"
 #include "run/segment_run.h"
 
 /* SQLSTATEs by reason: class 08 is what a job may try again, 28 and 42 want a human. */
@@ -40,9 +41,10 @@ failure_make(int sqlerrcode, const char *message, const char *detail, const char
 	KsegRunFailure *failure = palloc(sizeof(KsegRunFailure));
 
 	failure->sqlerrcode = sqlerrcode;
-	failure->message = pstrdup(message);
-	failure->detail = detail != NULL && detail[0] != '\0' ? pstrdup(detail) : NULL;
-	failure->hint = hint != NULL && hint[0] != '\0' ? pstrdup(hint) : NULL;
+	failure->message = link_text_to_server(message, strlen(message));
+	failure->detail =
+	    detail != NULL && detail[0] != '\0' ? link_text_to_server(detail, strlen(detail)) : NULL;
+	failure->hint = hint != NULL && hint[0] != '\0' ? link_text_to_server(hint, strlen(hint)) : NULL;
 	return failure;
 }
 

@@ -275,7 +275,8 @@ run_segment(FunctionCallInfo fcinfo, KsegCall call)
 	progress_end();
 	run_warn(&run);
 	if (run.letters != NULL)
-		tuplestore_end(run.letters); /* it may have spilled to a file, which a transaction must not leave open */
+		tuplestore_end(
+		    run.letters); /* it may have spilled to a file, which a transaction must not leave open */
 	run_return(&run, fcinfo);
 	return (Datum) 0;
 }

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 
 #include "link/link.h"
+#include "link/link_text.h"
 #include "run/result_set.h"
 #include "run/segment_run.h"
 #include "server/segment_server.h"
@@ -20,7 +21,7 @@ static Datum
 check_text(KsegText text, bool *null)
 {
 	*null = text.length == 0;
-	return *null ? (Datum) 0 : PointerGetDatum(cstring_to_text_with_len(text.data, text.length));
+	return *null ? (Datum) 0 : CStringGetTextDatum(link_text_to_server(text.data, text.length));
 }
 
 static void

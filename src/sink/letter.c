@@ -4,10 +4,10 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
+#include "link/link_text.h"
 #include "sink/letter.h"
 #include "sink/segment_sink.h"
 
@@ -80,44 +80,6 @@ letter_user(const char *json, Size length)
 	return NULL;
 }
 
-/* Every byte that is not ASCII becomes '?'. */
-static char *
-letter_to_ascii(const char *text, Size length)
-{
-	char *copy = pnstrdup(text, length);
-
-	for (char *at = copy; *at != '\0'; at++)
-	{
-		if (IS_HIGHBIT_SET(*at))
-			*at = '?';
-	}
-	return copy;
-}
-
-/* UTF-8 to the database's encoding; what that does not have must not raise an ERROR while a run is told about. */
-static char *
-letter_to_server(const char *text, Size length)
-{
-	int encoding = GetDatabaseEncoding();
-	unsigned char *converted;
-	Oid conversion;
-
-	if (encoding == PG_SQL_ASCII)
-		return pnstrdup(text, length);
-	if (pg_encoding_verifymbstr(PG_UTF8, text, length) != (int) length)
-		return letter_to_ascii(text, length);
-	if (encoding == PG_UTF8)
-		return pnstrdup(text, length);
-	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
-	converted = palloc(length * MAX_CONVERSION_GROWTH + 1);
-	if (!OidIsValid(conversion) ||
-	    pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding, (unsigned char *) pnstrdup(text, length),
-	                                  length, converted, length * MAX_CONVERSION_GROWTH + 1,
-	                                  true) != (int) length)
-		return letter_to_ascii(text, length);
-	return (char *) converted;
-}
-
 bool
 letter_of_frame(const KsegFrame *frame, KsegLetter *letter)
 {
@@ -135,7 +97,7 @@ letter_of_frame(const KsegFrame *frame, KsegLetter *letter)
 	if (!kseg_reader_done(&reader))
 		return false;
 	problem->text = psprintf("refused with HTTP status %u%s%s", letter->http_status,
-	                         words.length > 0 ? ": " : "", letter_to_server(words.data, words.length));
+	                         words.length > 0 ? ": " : "", link_text_to_server(words.data, words.length));
 	letter->problems = problem;
 	letter->problem_count = 1;
 	letter->event = pnstrdup(event.data, event.length);
@@ -157,7 +119,7 @@ letter_reason(const KsegLetter *letter)
 		int length = strlen(letter->user);
 		int shown = pg_encoding_mbcliplen(PG_UTF8, letter->user, length, LETTER_USER_SHOWN);
 
-		appendStringInfo(&reason, ", user \"%s%s\"", letter_to_server(letter->user, shown),
+		appendStringInfo(&reason, ", user \"%s%s\"", link_text_to_server(letter->user, shown),
 		                 shown < length ? "..." : "");
 	}
 	for (int i = 0; i < letter->problem_count; i++)
@@ -186,12 +148,13 @@ letter_keep(const KsegLetter *letter, const char *reason, Tuplestorestate *lette
 	values[KSEG_LETTER_STATUS] = Int32GetDatum((int32) letter->http_status);
 	values[KSEG_LETTER_REASON] = CStringGetTextDatum(reason);
 	if (letter->user != NULL)
-		values[KSEG_LETTER_USER] = CStringGetTextDatum(letter_to_server(letter->user, strlen(letter->user)));
+		values[KSEG_LETTER_USER] =
+		    CStringGetTextDatum(link_text_to_server(letter->user, strlen(letter->user)));
 	if (letter->message_id != NULL)
 		values[KSEG_LETTER_MESSAGE_ID] =
-		    CStringGetTextDatum(letter_to_server(letter->message_id, strlen(letter->message_id)));
+		    CStringGetTextDatum(link_text_to_server(letter->message_id, strlen(letter->message_id)));
 	if (!nulls[KSEG_LETTER_EVENT])
 		values[KSEG_LETTER_EVENT] =
-		    CStringGetTextDatum(letter_to_server(letter->event, letter->event_length));
+		    CStringGetTextDatum(link_text_to_server(letter->event, letter->event_length));
 	tuplestore_putvalues(letters, desc, values, nulls);
 }

@@ -438,7 +438,12 @@ sub _serve
         syswrite $mark, '.';
         close $mark;
         my $pid = fork // die "could not fork: $!";
-        if ($pid) { close $socket; next }
+        if ($pid)
+        {
+            # Perl's own close counts the handles of a number, those too that _start closed behind its back: so for real.
+            POSIX::close(fileno $socket);
+            next;
+        }
         close $listener;
         $SIG{TERM} = 'DEFAULT';
         $serve->($socket);

@@ -208,6 +208,46 @@ for my $case (
     is($stats->{repeated}, $taken && $again ? 10 : 0, "$name: repeats are harmless");
 }
 
+# An answer that comes before the body has been read: 400 kB are on their way, and the connection is closed on them.
+for my $early ([ 401, '28000' ], [ 404, 'HV000' ], [ 503, '08006' ])
+{
+    my ($status, $code) = @$early;
+    run_with([ { match => { at => 'headers' }, action => { status => $status } } ], { connections => 1, compression => 'none', max_retries => 1 },
+        q{SELECT g AS user_id, repeat('x', 20000) AS note FROM generate_series(1, 22) g});
+    is($failure->{code}, $code, "$status before the body was read: SQLSTATE");
+    like($failure->{detail}, qr/HTTP status $status/, "$status before the body was read: is heard");
+}
+
+# Answers as other servers write them: read in a request, answer with these bytes, close.
+for my $case (
+    [ 'HTTP/1.0', "HTTP/1.0 200 OK\r\n\r\nOK", undef ],
+    [ 'bare line ends', "HTTP/1.1 200 OK\nContent-Length: 2\n\nOK", undef ],
+    [ 'chunks', "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n0\r\n\r\n", undef ],
+    [ '100 Continue before the answer', "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK", undef ],
+    [ '103 Early Hints before the answer', "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK", undef ],
+    [ '204', "HTTP/1.1 204 No Content\r\n\r\n", undef ],
+    [ 'nothing after 100 Continue', "HTTP/1.1 100 Continue\r\n\r\n", '08006' ],
+    [ 'headers after 100 Continue that break off', "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-", '08006' ],
+    [ 'chunks that break off', "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n", '08006' ],
+    [ 'nothing but an empty line', "\r\n\r\n", '08006' ],
+    [ 'a status that is none', "HTTP/1.1 2000 OK\r\n\r\n", '08006' ])
+{
+    my ($name, $bytes, $code) = @$case;
+    my $server = raw_server(sub {
+        my ($socket) = @_;
+        my $read = '';
+        1 while $read !~ /\r\n\r\n/ && sysread $socket, $read, 65536, length $read;
+        my ($head) = $read =~ /\A(.*?\r\n\r\n)/s;
+        my ($length) = $head =~ /^Content-Length: (\d+)\r$/m;
+        1 while length($read) < length($head) + $length && sysread $socket, $read, 65536, length $read;
+        syswrite $socket, $bytes;
+    });
+    connect_segment($node, $server, connections => 1, max_retries => 0);
+    $result = $session->run(track(rows(3)));
+    is(failure($result) && failure($result)->{code}, $code, "$name: " . ($code // 'taken'));
+    is(figures($result)->{sent}, 3, "$name: figures") unless $code;
+}
+
 # ---- nobody there
 
 my $closed = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', Proto => 'tcp');

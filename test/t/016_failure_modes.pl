@@ -264,6 +264,14 @@ for my $case (
     is(value('SELECT count(*), count(DISTINCT row), count(DISTINCT event->$$properties$$->>$$n$$) FROM kseg.dead_letter'), '30|30|30',
         "$name: its invalid rows are dead letters");
     like(warning_of($result)->{message}, qr/^30 of 30000 rows were not delivered: 30 invalid, 0 rejected$/, "$name: and are warned of");
+    is(figures($leader->run(track($query, row_limit => 100)))->{rows}, 100, "$name: row_limit stops it");
+
+    $leader->start(track($query, server => 'silent'));
+    wait_until_held($node, $leader->pid);
+    kill 'INT', $leader->pid;
+    is(failure($leader->finish)->{code}, '57014', "$name: a cancel stops it");
+    is(value('SELECT count(*) FROM pg_stat_activity WHERE leader_pid = ' . $leader->pid), '0', "$name: and its workers");
+    is_deeply([ couriers_of($leader->pid) ], [], "$name: and its courier");
     $leader->quit;
 }
 

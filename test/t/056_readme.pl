@@ -2,8 +2,7 @@
 # the JSON that comes; its options and arguments are those that there are.
 use strict;
 use warnings;
-use utf8;
-use Encode qw(decode_utf8 encode_utf8);
+use Encode qw(encode_utf8);
 use KsegTest;
 use KsegRun;
 
@@ -12,7 +11,8 @@ my $cron    = -f "$ENV{KSEG_LIB}/pg_cron.so";
 my $node    = new_cluster('readme', extension => 0, config =>
     # Without the settings of the test library, which logs statements: connect_segment would warn, and rightly.
     "log_statement = none\n" . ($cron ? "shared_preload_libraries = 'pg_cron'\n" : ''));
-my $readme = decode_utf8(slurp_file(source_file('README.md')));
+# All text here is bytes, as the file has them and a terminal.
+my $readme = slurp_file(source_file('README.md'));
 
 # What README takes for granted.
 $node->safe_psql('postgres', q{
@@ -57,17 +57,16 @@ for my $block (@blocks)
         $number++;
         my ($first) = $text =~ /^(?:CREATE EXTENSION kseg;\s*)?(.{0,60})/;
         my $sql = without_cron(against_sandbox($text));
-        # A newcomer pastes it without a thought for encodings.
-        my $result = $psql->run(encode_utf8($sql));
+        my $result = $psql->run($sql);
         unlike($result->{err}, qr/^(?:ERROR|FATAL|psql)/m, "block $number works: $first") or diag($result->{err});
         # The one row of the examples without a user is told of; nothing else is.
         my @warned = grep { !/1 of 2 rows were not delivered: 1 invalid/ } $result->{err} =~ /^(?:WARNING|NOTICE): .*/mg;
         is_deeply(\@warned, [], "block $number warns of nothing else");
-        $said = decode_utf8($result->{out});
+        $said = $result->{out};
     }
     elsif ($language eq 'json')
     {
-        my @known = map { shortened($_) } split(/\n/, $said), map { $_->{text} } $sandbox->events(limit => 1000);
+        my @known = map { shortened($_) } split(/\n/, $said), map { encode_utf8($_->{text}) } $sandbox->events(limit => 1000);
         (my $shown = $text) =~ s/\n\z//;
         ok((grep { $_ eq $shown } @known), "the JSON after block $number is what comes")
           or diag("README: $shown\n", map { "there is: $_\n" } @known);
