@@ -84,7 +84,7 @@ scratch_begin() {
   mkdir "$SCRATCH/tmp" "$SCRATCH/home"
   [ "$(id -u)" != 0 ] || chown -R "$SCRATCH_USER" "$SCRATCH"
   export SCRATCH TMPDIR=$SCRATCH/tmp
-  # Root's own programs (a Python under /root, say) are not the other user's to run.
+  # Root's own programs (a Python in its home, say) are not the other user's to run.
   [ "$(id -u)" != 0 ] || export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   # What the caller's environment says about his own PostgreSQL is not meant for ours.
   unset PGHOST PGHOSTADDR PGPORT PGDATABASE PGUSER PGPASSWORD PGSERVICE PGOPTIONS PGDATA PGSSLMODE PGCLIENTENCODING PSQLRC

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "courier/clock.h"
 #include "courier/segment_failure.h"
 #include "courier/wire_report.h"
 
@@ -272,8 +273,10 @@ lane_retry_part(KsegLane *lane, CURLcode code, int64_t now)
 
 /* 429: the rate is the whole source's, so every lane waits. It is no failure of the request, and not counted as one. */
 static void
-lane_pause_all(KsegLane *lane, int64_t now)
+lane_pause_all(KsegLane *lane)
 {
+	/* Not the turn's time: the answer came after the turn had begun. And the clock's milliseconds are rounded down. */
+	int64_t now = clock_now_ms() + 1;
 	int64_t wait = answer_wait_ms(&lane->request.answer);
 
 	if (wait == 0)
@@ -298,7 +301,7 @@ lane_take_answer(KsegLane *lane, int64_t now)
 			lane_retry_part(lane, CURLE_OK, now);
 			break;
 		case KSEG_VERDICT_WAIT:
-			lane_pause_all(lane, now);
+			lane_pause_all(lane);
 			break;
 		case KSEG_VERDICT_HALVE:
 			lane_refuse_part(lane);

@@ -80,8 +80,10 @@ ends_quickly('death of the backends', sub {
     my $seconds = time - $began;
     # The server restarts by itself; that takes as long as it takes.
     wait_for('server after its restart', sub {
-        my $code = $node->psql('postgres', 'SELECT 1', stdout => \my $out, stderr => \my $err);
-        return ($code == 0, $err);
+        # A psql that is turned away may be gone before it has read its statement, which IPC::Run dies of.
+        my ($out, $err) = ('', '');
+        my $code = eval { $node->psql('postgres', 'SELECT 1', stdout => \$out, stderr => \$err) };
+        return (defined $code && $code == 0, "$err$@");
     });
     return $seconds;
 });

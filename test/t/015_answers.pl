@@ -135,7 +135,9 @@ for my $case (
     # The tenth request, so that every lane is at work.
     run_with([ { match => { nth => 10 }, action => { status => 429, %$action } } ], { upload_size => 10, connections => 4 }, rows(1000));
     is("$figures->{sent} $stats->{accepted} $figures->{retries}", '1000 1000 0', "429, $name: everything is sent, and no retry is counted");
-    is($stats->{pause_violations}, 0, "429, $name: every lane pauses");
+    # What a date says is known to the sandbox only as well as its threads take turns.
+    my $blur = $action->{retry_after_date} ? 0.1 : 0;
+    is_deeply([ grep { $_ > $blur } map { $_->{early_seconds} // () } $sandbox->requests(limit => 1000) ], [], "429, $name: every lane pauses");
     cmp_ok($result->{seconds}, '>=', $seconds, "429, $name: as long as it was told");
 }
 
