@@ -34,7 +34,8 @@ $(OBJS): $(KSEG_HEADERS) pgxs.mk kseg.control
 
 # Whoever spells KSEG_BUILD is compiled anew when it changes: otherwise a change of one program's source leaves the other
 # with the old build, and each run refuses the courier.
-src/link/link.o build/courier/courier_loop.o build/courier/wire_report.o: build/build-id
+BUILD_SPELLERS := $(basename $(shell grep -l KSEG_BUILD src/*/*.c))
+$(BUILD_SPELLERS:=.o) $(BUILD_SPELLERS:src/%=build/%.o): build/build-id
 build/build-id: FORCE
 	@mkdir -p $(@D)
 	@echo '$(KSEG_BUILD)' | cmp -s - $@ || echo '$(KSEG_BUILD)' >$@

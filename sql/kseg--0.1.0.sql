@@ -29,8 +29,8 @@ COMMENT ON FUNCTION kseg.connect_segment(text, text, text, text, text) IS
 
 -- COPY kseg.write_key (write_key) FROM STDIN: connect_segment without the key in any statement.
 CREATE VIEW kseg.write_key AS
-    SELECT NULL::text AS write_key, NULL::text AS server, NULL::text AS region, NULL::text AS endpoint,
-           NULL::text AS for_role
+    SELECT NULL::pg_catalog.text AS write_key, NULL::pg_catalog.text AS server, NULL::pg_catalog.text AS region,
+           NULL::pg_catalog.text AS endpoint, NULL::pg_catalog.text AS for_role
     WHERE false;
 COMMENT ON VIEW kseg.write_key IS 'COPY a write key into it and no log ever sees it; it is never shown again';
 CREATE FUNCTION kseg.write_key_begin() RETURNS trigger
@@ -41,6 +41,7 @@ CREATE FUNCTION kseg.write_key_insert() RETURNS trigger
 AS 'MODULE_PATHNAME', 'kseg_sql_write_key_insert' LANGUAGE C;
 CREATE TRIGGER write_key_insert INSTEAD OF INSERT ON kseg.write_key
     FOR EACH ROW EXECUTE FUNCTION kseg.write_key_insert();
+REVOKE ALL ON kseg.write_key FROM PUBLIC;
 GRANT INSERT ON kseg.write_key TO PUBLIC;
 
 CREATE FUNCTION kseg.test_server(server text)
@@ -285,6 +286,10 @@ CREATE INDEX dead_letter_entry_created ON kseg.dead_letter_entry (created);
 COMMENT ON TABLE kseg.dead_letter_entry IS
     'events that could not be delivered, until kseg.dead_letter_retention; look at the view kseg.dead_letter';
 
+-- ALTER DEFAULT PRIVILEGES may have given rights already. With TRIGGER, anybody's code would run as the tables' owner.
+REVOKE ALL ON kseg.run_entry, kseg.dead_letter_entry FROM PUBLIC;
+REVOKE ALL ON SEQUENCE kseg.dead_letter_entry_id_seq FROM PUBLIC;
+
 -- They hold what users want to have back after a restore.
 SELECT pg_catalog.pg_extension_config_dump('kseg.run_entry', '');
 SELECT pg_catalog.pg_extension_config_dump('kseg.dead_letter_entry', '');
@@ -302,6 +307,7 @@ CREATE VIEW kseg.run WITH (security_barrier = true) AS
        OR EXISTS (SELECT FROM pg_catalog.pg_roles r
                   WHERE r.rolname OPERATOR(pg_catalog.=) CURRENT_USER AND r.rolsuper);
 COMMENT ON VIEW kseg.run IS 'runs of the roles that you are or belong to; open: events whose outcome is not known';
+REVOKE ALL ON kseg.run FROM PUBLIC;
 GRANT SELECT ON kseg.run TO PUBLIC;
 
 CREATE VIEW kseg.dead_letter WITH (security_barrier = true) AS
@@ -314,6 +320,7 @@ CREATE VIEW kseg.dead_letter WITH (security_barrier = true) AS
                   WHERE r.rolname OPERATOR(pg_catalog.=) CURRENT_USER AND r.rolsuper);
 COMMENT ON VIEW kseg.dead_letter IS
     'undelivered events of the roles that you are or belong to; status: HTTP status, NULL: never sent. DELETE discards';
+REVOKE ALL ON kseg.dead_letter FROM PUBLIC;
 GRANT SELECT, DELETE ON kseg.dead_letter TO PUBLIC;
 
 CREATE FUNCTION kseg.discard_dead_letters(run uuid DEFAULT NULL, older_than interval DEFAULT NULL)
@@ -327,7 +334,7 @@ BEGIN ATOMIC
     SELECT pg_catalog.count(*) FROM gone;
 END;
 COMMENT ON FUNCTION kseg.discard_dead_letters(uuid, interval) IS
-    'delete your dead letters: of one run, older than an age, or all; returns how many';
+    'delete the dead letters that you may see: of one run, older than an age, or all; returns how many';
 
 ---------------------------------------------------------------------------------------------------------------------
 -- What runs are doing
@@ -351,4 +358,5 @@ CREATE VIEW kseg.progress AS
     LEFT JOIN pg_catalog.pg_foreign_server s
         ON s.oid OPERATOR(pg_catalog.=) e.server AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database();
 COMMENT ON VIEW kseg.progress IS 'runs that are under way: your own roles'', or all with pg_read_all_stats';
+REVOKE ALL ON kseg.progress FROM PUBLIC;
 GRANT SELECT ON kseg.progress TO PUBLIC;

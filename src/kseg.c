@@ -4,8 +4,6 @@
  */
 #include "postgres.h"
 
-#include <limits.h>
-
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -13,6 +11,9 @@
 #include "kseg.h"
 
 PG_MODULE_MAGIC;
+
+/* Days of a thousand years. */
+#define KSEG_RETENTION_MAX 365000
 
 int kseg_dead_letter_retention = 30;
 int kseg_run_retention = 90;
@@ -26,15 +27,19 @@ _PG_init(void)
 	if (IsBinaryUpgrade)
 		return;
 
-	/* 30 days: time enough to look at a monthly job's letters, and no longer than people's data has to be kept. */
-	DefineCustomIntVariable("kseg.dead_letter_retention",
-	                        "Days that kseg keeps dead letters; -1 keeps them for ever.",
-	                        "Older ones are removed when a later run records something.",
-	                        &kseg_dead_letter_retention, 30, -1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	/*
+	 * At most a thousand years: a day before PostgreSQL's first one (4714 BC) would be an error of every run.
+	 *
+	 * 30 days: time enough to look at a monthly job's letters, and no longer than people's data has to be kept.
+	 */
+	DefineCustomIntVariable(
+	    "kseg.dead_letter_retention", "Days that kseg keeps dead letters; -1 keeps them for ever.",
+	    "Older ones are removed when a later run records something.", &kseg_dead_letter_retention, 30, -1,
+	    KSEG_RETENTION_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 	/* 90 days: a quarter, to compare a monthly job with the ones before. A run's row has about 200 bytes. */
 	DefineCustomIntVariable("kseg.run_retention",
 	                        "Days that kseg keeps the figures of runs; -1 keeps them for ever.",
 	                        "Older ones are removed when a later run records something.", &kseg_run_retention,
-	                        90, -1, INT_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	                        90, -1, KSEG_RETENTION_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("kseg");
 }

@@ -54,11 +54,14 @@ talk_take_hello(Talk *talk, const KsegFrame *frame)
 	uint32_t version;
 	KsegText build;
 	char libraries[512];
+	/* Not curl_version(): that asks OpenLDAP too, which looks up this machine's name, and waits 5 s for a DNS server that is gone. */
+	const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
 
 	kseg_reader_init(&reader, frame);
 	version = kseg_read_u32(&reader);
 	build = kseg_read_text(&reader);
-	snprintf(libraries, sizeof(libraries), "%s json-c/%s libdeflate/%s", curl_version(), json_c_version(),
+	snprintf(libraries, sizeof(libraries), "libcurl/%s %s json-c/%s libdeflate/%s", curl->version,
+	         curl->ssl_version != NULL ? curl->ssl_version : "without TLS", json_c_version(),
 	         LIBDEFLATE_VERSION_STRING);
 	wire_report_hello(&talk->courier.io, libraries);
 	talk->stage = TALK_CONFIG;

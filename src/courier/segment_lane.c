@@ -16,8 +16,9 @@
 #include "courier/wire_report.h"
 
 /*
- * So many events refused one by one, and none accepted: it is not the events, but where they are sent. Halving costs two
- * requests for each, so an endpoint that refuses everything would be asked millions of times.
+ * After so many events refused one by one, and none accepted, it is not single events: from then on a refused batch is
+ * rejected as a whole. Halving costs two requests for each event, so an endpoint that refuses everything would be asked
+ * millions of times.
  */
 #define LANE_REFUSED_MAX 1000
 
@@ -202,26 +203,43 @@ lane_accept_part(KsegLane *lane)
 	lane_settle_part(lane);
 }
 
-/* Refused for one event or its size: halve, or say which event it was. */
+/* Reject every event of the part, with Segment's words. */
+static void
+lane_reject_part(KsegLane *lane)
+{
+	KsegCourier *courier = lane->runway->courier;
+	uint32_t count = lane->range.to - lane->range.from;
+	char words[KSEG_WORDS_MAX];
+	char reason[KSEG_WORDS_MAX + 100];
+
+	answer_read_words(&lane->request.answer, &courier->secret, words, sizeof(words));
+	snprintf(reason, sizeof(reason), "%s%s", words,
+	         count > 1 ? " (with its whole batch, as all events before it were refused one by one)" : "");
+	for (uint32_t i = lane->range.from; i < lane->range.to; i++)
+	{
+		KsegBatchRange one = batch_find_range(lane->head, i, i + 1);
+
+		wire_report_rejected(&courier->io, batch_row(lane->head, i), lane->request.answer.status, reason,
+		                     lane->head->body.data + one.offset, one.length);
+	}
+	lane->runway->status.rejected += count;
+	lane_settle_part(lane);
+}
+
+/* Refused for one event or its size: halve, until it is told which event it was. */
 static void
 lane_refuse_part(KsegLane *lane)
 {
-	KsegCourier *courier = lane->runway->courier;
-	char words[KSEG_WORDS_MAX];
+	const KsegWireStatus *status = &lane->runway->status;
+	bool all_refused = status->sent == 0 && status->rejected >= LANE_REFUSED_MAX;
 
-	if (halve_split(&lane->halve))
+	if (all_refused || !halve_split(&lane->halve))
 	{
-		lane->credit->retrying = 0;
-		lane_take_part(lane);
+		lane_reject_part(lane);
 		return;
 	}
-	answer_read_words(&lane->request.answer, &courier->secret, words, sizeof(words));
-	wire_report_rejected(&courier->io, batch_row(lane->head, lane->range.from), lane->request.answer.status,
-	                     words, lane->head->body.data + lane->range.offset, lane->range.length);
-	lane->runway->status.rejected++;
-	lane_settle_part(lane);
-	if (lane->runway->status.sent == 0 && lane->runway->status.rejected >= LANE_REFUSED_MAX)
-		segment_fail_answer(courier, &lane->request, KSEG_VERDICT_REFUSED);
+	lane->credit->retrying = 0;
+	lane_take_part(lane);
 }
 
 /* ---------- trying again ---------- */

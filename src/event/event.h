@@ -107,6 +107,8 @@ extern bool event_write(KsegPlan *plan, StringInfo out);
 /* After event_write. */
 extern const KsegProblem *event_problems(const KsegPlan *plan, int *count);
 extern KsegEventId event_id(const KsegPlan *plan);
+/* The same of a message id's text. */
+extern KsegEventId event_id_of_text(const char *text, int length);
 /* The userId (else anonymousId) of the row as UTF-8 text in the row context, or NULL. */
 extern const char *event_user(const KsegPlan *plan);
 /* The messageId as it was written, or NULL when there is none. */

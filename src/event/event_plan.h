@@ -112,7 +112,6 @@ extern void event_object_merge(KsegPlan *plan, KsegObject *object, KsegCanon *ca
 /* event_id.c: what all rows share of the input; the id of the row from plan->items; hashes. */
 extern void event_id_prepare(KsegPlan *plan);
 extern KsegEventId event_id_make(KsegPlan *plan);
-extern KsegEventId event_id_of_text(const char *text, int length);
 extern uint64 event_lane_of_text(const char *text, int length);
 /* "kseg-" and 32 digits, 37 bytes, without NUL. */
 #define KSEG_MESSAGE_ID_LENGTH 37

@@ -47,21 +47,42 @@ enum
 
 static const char *const phase_names[] = {"starting", "sending", "finishing", "recording"};
 
-void
-progress_start(const pg_uuid_t *run, Oid server)
+/* What does not change while the run of this backend lasts, and its phase. */
+static struct
+{
+	pg_uuid_t run;
+	Oid server;
+	TimestampTz started;
+	KsegPhase phase;
+} progress_run;
+
+static void
+progress_announce(void)
 {
 	int64 halves[2];
 
-	pgstat_progress_start_command(PROGRESS_COMMAND, server);
-	memcpy(halves, run->data, sizeof(halves));
+	pgstat_progress_start_command(PROGRESS_COMMAND, progress_run.server);
+	memcpy(halves, progress_run.run.data, sizeof(halves));
 	pgstat_progress_update_param(PROGRESS_RUN_HIGH, halves[0]);
 	pgstat_progress_update_param(PROGRESS_RUN_LOW, halves[1]);
-	pgstat_progress_update_param(PROGRESS_STARTED, GetCurrentTimestamp());
+	pgstat_progress_update_param(PROGRESS_STARTED, progress_run.started);
+	pgstat_progress_update_param(PROGRESS_PHASE, progress_run.phase);
+}
+
+void
+progress_start(const pg_uuid_t *run, Oid server)
+{
+	progress_run.run = *run;
+	progress_run.server = server;
+	progress_run.started = GetCurrentTimestamp();
+	progress_run.phase = KSEG_PHASE_STARTING;
+	progress_announce();
 }
 
 void
 progress_phase(KsegPhase phase)
 {
+	progress_run.phase = phase;
 	pgstat_progress_update_param(PROGRESS_PHASE, phase);
 }
 
@@ -75,6 +96,9 @@ progress_update(const KsegSegmentSink *sink)
 	KsegFigures figures;
 	int64 values[lengthof(indexes)];
 
+	/* The abort of any subtransaction ends it: an exception that a function of the query catches is enough. */
+	if (MyBEEntry != NULL && MyBEEntry->st_progress_command != PROGRESS_COMMAND)
+		progress_announce();
 	segment_sink_figures(sink, &figures);
 	values[0] = figures.rows;
 	values[1] = figures.sent;

@@ -106,6 +106,8 @@ run_warn(const KsegRun *run)
 {
 	const KsegFigures *figures = &run->figures;
 	uint64 lost = figures->invalid + figures->rejected;
+	bool kept =
+	    run->letters != NULL && (run->arguments->on_invalid != KSEG_ON_INVALID_SKIP || figures->rejected > 0);
 	char *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&run->id)));
 
 	if (lost == 0)
@@ -116,7 +118,5 @@ run_warn(const KsegRun *run)
 	                              " invalid, " UINT64_FORMAT " rejected",
 	                lost, figures->rows, figures->invalid, figures->rejected),
 	         errdetail("First problem: %s.", figures->first_problem ? figures->first_problem : "unknown"),
-	         run->letters != NULL
-	             ? errhint("They are kept: SELECT * FROM kseg.dead_letter WHERE run = '%s'.", id)
-	             : 0));
+	         kept ? errhint("They are kept: SELECT * FROM kseg.dead_letter WHERE run = '%s'.", id) : 0));
 }

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -21,17 +22,28 @@
 #include "kseg.h"
 #include "run/segment_run.h"
 
+/*
+ * The owner of one of kseg's tables. Its triggers and rules would run as that owner, who may be a superuser, with rows that
+ * anybody may give: kseg makes none, so whoever was given the right to (ALTER DEFAULT PRIVILEGES, say) gets nothing by it.
+ */
 static Oid
-record_table_owner(void)
+record_table_owner(const char *name)
 {
-	Oid table = get_relname_relid("run_entry", get_namespace_oid("kseg", false));
+	Oid table = get_relname_relid(name, get_namespace_oid("kseg", false));
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Form_pg_class form;
 	Oid owner;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table kseg.run_entry is missing"),
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table kseg.%s is missing", name),
 		                errhint("DROP EXTENSION kseg and CREATE EXTENSION kseg again.")));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	owner = form->relowner;
+	if (form->relhastriggers || form->relhasrules)
+		ereport(ERROR,
+		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		         errmsg("table kseg.%s has triggers or rules, which kseg does not run", name),
+		         errhint("Drop them. Nobody but the owner of the extension needs rights on that table.")));
 	ReleaseSysCache(tuple);
 	return owner;
 }
@@ -122,33 +134,43 @@ record_letters(const KsegRun *run, const char *role)
 	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* What is older than its retention goes when something new is recorded: no worker is needed to forget people's data. */
+/*
+ * What is older than its retention goes when something new is recorded: no worker is needed to forget people's data. Rows
+ * that another transaction is removing are left to it: waiting, a run would wait as long as somebody else's transaction
+ * is open. With a transaction's snapshot even a finished removal would be a serialization failure of a run whose events
+ * are sent, so there nothing is removed; a later run does it.
+ */
 static void
 record_forget(const char *statement, int days)
 {
 	Oid type = INT4OID;
 	Datum value = Int32GetDatum(days);
 
-	if (days >= 0)
+	if (days >= 0 && !IsolationUsesXactSnapshot())
 		record_execute(statement, 1, &type, &value, NULL);
 }
 
 void
 run_record(const KsegRun *run)
 {
-	char *role = GetUserNameFromId(GetUserId(), false);
+	const char *role = run->role;
 	Oid user;
 	int security;
 
+	(void) record_table_owner("dead_letter_entry");
 	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(record_table_owner(),
+	SetUserIdAndSecContext(record_table_owner("run_entry"),
 	                       security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 	SPI_connect();
-	record_forget("DELETE FROM kseg.dead_letter_entry WHERE created OPERATOR(pg_catalog.<) "
-	              "(pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1))",
+	record_forget("DELETE FROM kseg.dead_letter_entry WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
+	              "SELECT id FROM kseg.dead_letter_entry WHERE created OPERATOR(pg_catalog.<) "
+	              "(pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1)) "
+	              "FOR UPDATE SKIP LOCKED))",
 	              kseg_dead_letter_retention);
-	record_forget("DELETE FROM kseg.run_entry WHERE ended OPERATOR(pg_catalog.<) "
-	              "(pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1))",
+	record_forget("DELETE FROM kseg.run_entry WHERE run OPERATOR(pg_catalog.=) ANY (ARRAY("
+	              "SELECT run FROM kseg.run_entry WHERE ended OPERATOR(pg_catalog.<) "
+	              "(pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1)) "
+	              "FOR UPDATE SKIP LOCKED))",
 	              kseg_run_retention);
 	record_run(run, role);
 	if (run->letters != NULL)

@@ -33,6 +33,9 @@ static KsegRun *current_run = NULL;
 
 /* ---------- timeout of the whole run ---------- */
 
+/* Between two cancels of a run that goes on after its timeout, in ms. */
+#define RUN_TIMEOUT_AGAIN_MS 200
+
 static TimeoutId run_timeout_id = MAX_TIMEOUTS;
 static volatile sig_atomic_t run_timed_out = false;
 
@@ -54,7 +57,9 @@ run_timeout_start(int timeout_ms)
 		return;
 	if (run_timeout_id == MAX_TIMEOUTS)
 		run_timeout_id = RegisterTimeout(USER_TIMEOUT, run_timeout_handler);
-	enable_timeout_after(run_timeout_id, timeout_ms);
+	/* Again and again: a function of the query may catch the first cancel. */
+	enable_timeout_every(run_timeout_id, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms),
+	                     RUN_TIMEOUT_AGAIN_MS);
 }
 
 /* After this no cancel of ours is pending any more. */
@@ -70,10 +75,13 @@ run_timeout_stop(int timeout_ms)
 
 /* ---------- the attempt ---------- */
 
+/* At every turn of the wire. A timeout that functions of the query have caught every time is not caught here. */
 static void
 run_report_progress(void *argument, const KsegSegmentSink *sink)
 {
 	progress_update(sink);
+	if (run_timed_out)
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceling a run due to its timeout")));
 }
 
 static void
@@ -241,9 +249,11 @@ run_prepare(KsegRun *run, const KsegRunArguments *arguments)
 	memset(run, 0, sizeof(*run));
 	run->started = GetCurrentTimestamp();
 	run->arguments = arguments;
+	/* Now: the query may SET ROLE, and what the run leaves belongs to who called it. */
+	run->role = GetUserNameFromId(GetUserId(), false);
 	run_make_id(&run->id, run->started);
 	run->server = segment_server_get(arguments->server, false);
-	if (arguments->on_invalid != KSEG_ON_INVALID_SKIP && run_can_write())
+	if (run_can_write())
 	{
 		/* Before the subtransaction, so that the file it may spill to outlives it. */
 		run->letter_desc = segment_sink_letter_desc();

@@ -25,12 +25,13 @@ typedef struct KsegRunFailure
 typedef struct KsegRun
 {
 	pg_uuid_t id;
+	const char *role; /* who called */
 	TimestampTz started;
 	TimestampTz ended;
 	const KsegRunArguments *arguments;
 	const KsegSegmentServer *server;
 	KsegSegmentSink *sink;
-	Tuplestorestate *letters; /* NULL: on_invalid is 'skip', or nothing can be written here */
+	Tuplestorestate *letters; /* NULL: nothing can be written here */
 	TupleDesc letter_desc;
 	KsegFigures figures;
 	KsegRunFailure *failure; /* NULL: none */

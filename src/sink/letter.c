@@ -80,6 +80,35 @@ letter_user(const char *json, Size length)
 	return NULL;
 }
 
+/*
+ * PostgreSQL's JSON parser recurses: a value nested as deep as a table took it may overflow the stack when the letter is
+ * recorded, from a deeper call. So deep an event is not kept; 1000 levels are more than any receiver reads.
+ */
+#define LETTER_DEPTH_MAX 1000
+
+static bool
+letter_is_too_deep(const char *json, Size length)
+{
+	int depth = 0;
+	bool inside = false; /* a string */
+
+	for (Size i = 0; i < length; i++)
+	{
+		if (inside && json[i] == '\\')
+			i++;
+		else if (json[i] == '"')
+			inside = !inside;
+		else if (!inside && (json[i] == '{' || json[i] == '['))
+		{
+			if (++depth > LETTER_DEPTH_MAX)
+				return true;
+		}
+		else if (!inside && (json[i] == '}' || json[i] == ']'))
+			depth--;
+	}
+	return false;
+}
+
 bool
 letter_of_frame(const KsegFrame *frame, KsegLetter *letter)
 {
@@ -143,7 +172,8 @@ letter_keep(const KsegLetter *letter, const char *reason, Tuplestorestate *lette
 	nulls[KSEG_LETTER_USER] = letter->user == NULL;
 	nulls[KSEG_LETTER_MESSAGE_ID] = letter->message_id == NULL;
 	nulls[KSEG_LETTER_STATUS] = letter->http_status == 0;
-	nulls[KSEG_LETTER_EVENT] = letter->event_length > KSEG_LETTER_EVENT_MAX;
+	nulls[KSEG_LETTER_EVENT] = letter->event_length > KSEG_LETTER_EVENT_MAX ||
+	                           letter_is_too_deep(letter->event, letter->event_length);
 	values[KSEG_LETTER_ROW] = Int64GetDatum((int64) letter->row);
 	values[KSEG_LETTER_STATUS] = Int32GetDatum((int32) letter->http_status);
 	values[KSEG_LETTER_REASON] = CStringGetTextDatum(reason);

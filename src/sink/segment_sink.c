@@ -48,6 +48,7 @@ struct KsegSegmentSink
 	MemoryContext letter_context; /* reset after each letter */
 	KsegPlan *plan;
 	KsegRepeatSet *repeats;
+	KsegRepeatSet *rejected; /* message ids of rejected events; NULL: none */
 	KsegLink *link;
 	KsegSinkLane *lanes;
 	uint32 lane_count;
@@ -57,6 +58,7 @@ struct KsegSegmentSink
 	uint64 rows;
 	uint64 repeated;
 	uint64 invalid;
+	uint64 rejected_again; /* rejections of an event that had been rejected: a late repeat of it */
 	char *first_problem;
 };
 
@@ -125,13 +127,14 @@ sink_flush(KsegSegmentSink *sink)
 /* ---------- rows that are not sent ---------- */
 
 static void
-sink_note_letter(KsegSegmentSink *sink, const KsegLetter *letter, bool keep)
+sink_note_letter(KsegSegmentSink *sink, const KsegLetter *letter)
 {
 	char *reason = letter_reason(letter);
 
 	if (sink->first_problem == NULL)
 		sink->first_problem = MemoryContextStrdup(sink->context, reason);
-	if (keep && sink->options.letters != NULL)
+	if (sink->options.letters != NULL &&
+	    (letter->http_status != 0 || sink->options.on_invalid != KSEG_ON_INVALID_SKIP))
 		letter_keep(letter, reason, sink->options.letters, sink->options.letter_desc);
 }
 
@@ -152,9 +155,27 @@ sink_take_invalid(KsegSegmentSink *sink, const char *event, Size length)
 		    (errcode(ERRCODE_DATA_EXCEPTION), errmsg("%s", letter_reason(&letter)),
 		     errhint(
 		         "Mend the row, or call with on_invalid => 'dead_letter' or 'skip' to send the others.")));
-	sink_note_letter(sink, &letter, true);
+	sink_note_letter(sink, &letter);
 	MemoryContextSwitchTo(previous);
 	MemoryContextReset(sink->letter_context);
+}
+
+/*
+ * Has this event been rejected before? A repeat that was known only at the end of the run went out twice (repeat.h).
+ */
+static bool
+sink_is_rejected_again(KsegSegmentSink *sink, const KsegLetter *letter)
+{
+	if (letter->message_id == NULL)
+		return false;
+	if (sink->rejected == NULL)
+	{
+		MemoryContext previous = MemoryContextSwitchTo(sink->context);
+
+		sink->rejected = repeat_set_create((Size) work_mem * 1024);
+		MemoryContextSwitchTo(previous);
+	}
+	return repeat_set_add(sink->rejected, event_id_of_text(letter->message_id, strlen(letter->message_id)));
 }
 
 /* What the courier says besides figures: events that Segment refused. */
@@ -173,8 +194,12 @@ sink_take_frame(void *argument, const KsegFrame *frame)
 	if (frame->type != KSEG_FRAME_REJECTED)
 		return;
 	previous = MemoryContextSwitchTo(sink->letter_context);
-	if (letter_of_frame(frame, &letter))
-		sink_note_letter(sink, &letter, true);
+	if (!letter_of_frame(frame, &letter))
+		elog(ERROR, "kseg's courier sent a rejection that is none");
+	if (sink_is_rejected_again(sink, &letter))
+		sink->rejected_again++;
+	else
+		sink_note_letter(sink, &letter);
 	MemoryContextSwitchTo(previous);
 	MemoryContextReset(sink->letter_context);
 }
@@ -333,6 +358,8 @@ segment_sink_finish(KsegSegmentSink *sink)
 		link_finish(sink->link);
 	/* Also when the run has failed: it closes the files that it spilled to, which a subtransaction must not leave open. */
 	late_repeats = repeat_set_finish(sink->repeats);
+	if (sink->rejected != NULL)
+		(void) repeat_set_finish(sink->rejected);
 	if (link_state(sink->link) == KSEG_LINK_DONE)
 		sink->repeated += late_repeats;
 	MemoryContextSwitchTo(previous);
@@ -354,10 +381,10 @@ segment_sink_figures(const KsegSegmentSink *sink, KsegFigures *figures)
 	figures->rows = sink->rows;
 	figures->repeated = sink->repeated;
 	figures->invalid = sink->invalid;
-	figures->rejected = status->rejected;
+	figures->rejected = Min(handed, status->rejected - sink->rejected_again);
 	/* A late repeat went out once more and was answered 200: it is counted as repeated, not as sent. */
-	figures->sent = Min(status->sent, handed - Min(handed, status->rejected));
-	figures->open = handed - figures->sent - Min(handed, status->rejected);
+	figures->sent = Min(status->sent, handed - figures->rejected);
+	figures->open = handed - figures->sent - figures->rejected;
 	figures->batches = status->batches;
 	figures->retries = status->retries;
 	figures->bytes = status->bytes;

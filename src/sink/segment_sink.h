@@ -48,7 +48,7 @@ enum
 	KSEG_LETTER_MESSAGE_ID, /* text or NULL */
 	KSEG_LETTER_STATUS,     /* int4: HTTP status of a rejected event, NULL: invalid, never sent */
 	KSEG_LETTER_REASON,     /* text */
-	KSEG_LETTER_EVENT       /* text: the event's JSON, NULL when it is over KSEG_LETTER_EVENT_MAX */
+	KSEG_LETTER_EVENT /* text: the event's JSON, NULL when it is over KSEG_LETTER_EVENT_MAX or too deep to be json */
 };
 
 /* An event of more bytes is not kept: it would only fill the table, and its row is still where it came from. */
@@ -63,7 +63,7 @@ typedef struct KsegSinkOptions
 	const char *write_key;
 	KsegOnInvalid on_invalid;
 	uint64 row_limit;         /* 0: none */
-	Tuplestorestate *letters; /* where dead letters go; NULL: they are only counted */
+	Tuplestorestate *letters; /* where dead letters go (with 'skip' only rejected events); NULL: nowhere */
 	TupleDesc letter_desc;
 	void (*progress)(void *argument, const KsegSegmentSink *sink); /* called at every turn of the wire */
 	void *argument;

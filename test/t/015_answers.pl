@@ -68,8 +68,8 @@ for my $case (
 
 run_with([ { culprit => '"u7"' } ], { connections => 1 }, rows(20), on_invalid => 'skip');
 is("$figures->{sent} $figures->{rejected}", '19 1', 'on_invalid skip: the others are sent');
-is_deeply([ letters() ], [], 'on_invalid skip: no dead letter is kept');
-is(warning_of($result)->{hint}, '', 'on_invalid skip: and none is promised');
+is(join(' ', map { $_->{user_id} } letters()), 'u7', 'on_invalid skip: what Segment refuses is kept all the same');
+like(warning_of($result)->{hint}, qr/^They are kept/, 'on_invalid skip: and told');
 
 run_with([ { culprit => '"u7"', action => { status => 422 } } ], { connections => 1 }, rows(20));
 is("$figures->{sent} $figures->{rejected} " . (letters())[0]{status}, '19 1 422', '422 is a refusal of an event, too');
@@ -231,8 +231,7 @@ for my $case (
     [ 'nothing after 100 Continue', "HTTP/1.1 100 Continue\r\n\r\n", '08006' ],
     [ 'headers after 100 Continue that break off', "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-", '08006' ],
     [ 'chunks that break off', "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n", '08006' ],
-    [ 'nothing but an empty line', "\r\n\r\n", '08006' ],
-    [ 'a status that is none', "HTTP/1.1 2000 OK\r\n\r\n", '08006' ])
+    [ 'nothing but an empty line', "\r\n\r\n", '08006' ])
 {
     my ($name, $bytes, $code) = @$case;
     my $server = raw_server(sub {
@@ -257,7 +256,7 @@ my $port = $closed->sockport;
 close $closed;
 my $plain = raw_server(sub { my ($socket) = @_; sysread $socket, my $read, 65536; syswrite $socket, "HTTP/1.1 400 Bad Request\r\n\r\n" });
 for my $case (
-    [ 'refused connections', "http://127.0.0.1:$port", qr/^libcurl says: Failed to connect to 127\.0\.0\.1 port $port/ ],
+    [ 'refused connections', "http://127.0.0.1:$port", qr/^libcurl says: Failed to connect to 127\.0\.0\.1(?: port |:)$port/ ],
     [ 'a name that nobody has', 'https://nobody.invalid', qr/^libcurl says: (?:Could not resolve host: nobody\.invalid|Resolving timed out|Connection timed out)/ ],
     [ 'a server without TLS', $plain->url =~ s/^http:/https:/r, qr/^libcurl says: .*(?:SSL|TLS|wrong version number)/ ])
 {

@@ -345,4 +345,27 @@ subtest 'a temporary table that hides another' => sub {
     }
 };
 
+# ALTER DEFAULT PRIVILEGES in force when the extension is made: its tables give no right all the same, and a trigger that
+# somebody could make nevertheless is not run as their owner.
+$node->safe_psql('postgres', $_) for 'CREATE ROLE trudy', 'CREATE DATABASE generous';
+$node->safe_psql('generous', q{
+    ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC;
+    CREATE EXTENSION kseg});
+is($node->safe_psql('generous', q{
+    SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'kseg'
+    WHERE c.relkind IN ('r', 'v') AND (has_table_privilege('trudy', c.oid, 'TRIGGER') OR has_table_privilege('trudy', c.oid, 'TRUNCATE'))}),
+    '0', 'default privileges: no right to put a trigger on a table or view of kseg');
+$node->safe_psql('generous', q{
+    GRANT TRIGGER ON kseg.run_entry TO trudy;
+    CREATE SCHEMA m AUTHORIZATION trudy;
+    SET ROLE trudy;
+    CREATE FUNCTION m.climb() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ALTER ROLE trudy SUPERUSER; RETURN NEW; END $$;
+    CREATE TRIGGER climb BEFORE INSERT ON kseg.run_entry FOR EACH ROW EXECUTE FUNCTION m.climb()});
+my $url = $sandbox->url;
+my $climb_key = $sandbox->key;
+my ($code, $out, $err) = $node->psql('generous', "SELECT kseg.connect_segment(write_key => '$climb_key', endpoint => '$url');
+    SELECT sent FROM kseg.segment_track_from_query('SELECT 1 AS user_id', event => 'E')");
+like($err, qr/table kseg\.run_entry has triggers or rules, which kseg does not run/, 'a trigger on kseg\'s table is refused');
+is($node->safe_psql('postgres', "SELECT rolsuper FROM pg_roles WHERE rolname = 'trudy'"), 'f', 'and was not run');
+
 done_testing();

@@ -1,0 +1,45 @@
+/*
+ * link_frames.h
+ *	  Inside src/link: a link's fields, and what it does with the courier's frames. Nobody else includes this.
+ */
+#ifndef KSEG_LINK_FRAMES_H
+#define KSEG_LINK_FRAMES_H
+
+#include "postgres.h"
+#include "lib/ilist.h"
+#include "storage/latch.h"
+
+#include "compat.h"
+#include "link/link.h"
+
+struct KsegLink
+{
+	dlist_node node; /* in open_links while it owns something */
+	MemoryContext context;
+	MemoryContextCallback cleanup;
+	KsegLinkHandler handler;
+	void *argument;
+
+	pid_t pid;            /* 0: none */
+	int socket;           /* -1: none */
+	bool counted;         /* the socket is counted by fd.c */
+	WaitEventSet *waiter; /* NULL: none */
+	int exit_status;      /* after the end: as from waitpid */
+
+	KsegLinkState state;
+	bool greeted; /* the courier's HELLO was right */
+	KsegLinkFailure failure;
+	KsegLinkCredit credit;
+	KsegWireStatus status;
+	KsegWireLane lanes[KSEG_LANES_MAX];
+	KsegWireLane fed[KSEG_LANES_MAX]; /* events and bytes fed so far, as lanes has those settled */
+	uint64 fed_events;
+	uint64 fed_bytes;
+
+	StringInfoData input; /* bytes received and not yet taken apart */
+};
+
+/* Take apart every whole frame in the input; what is left of the next one moves to the front. */
+extern void link_take_frames(KsegLink *link);
+
+#endif /* KSEG_LINK_FRAMES_H */
