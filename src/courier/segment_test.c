@@ -154,6 +154,15 @@ test_check_name(KsegTest *test, const char *words)
 	return ok;
 }
 
+/* TLS begins on a connection that is there; libcurl 7.88 has no CURLINFO_CONNECT_TIME then. */
+static bool
+test_is_tls_error(CURLcode code)
+{
+	return code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
+	       code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR ||
+	       code == CURLE_SSL_CERTPROBLEM;
+}
+
 static bool
 test_check_connection(KsegTest *test, const char *words)
 {
@@ -162,6 +171,7 @@ test_check_connection(KsegTest *test, const char *words)
 	    "server option \"endpoint\".";
 	double time = test_time_ms(test, CURLINFO_CONNECT_TIME_T);
 	double before = test_time_ms(test, CURLINFO_NAMELOOKUP_TIME_T);
+	bool ok = time > 0 || test_is_tls_error(test->code);
 	char *address = NULL;
 	long port = 0;
 	char detail[KSEG_WORDS_MAX + 300];
@@ -171,6 +181,8 @@ test_check_connection(KsegTest *test, const char *words)
 	if (time > 0)
 		snprintf(detail, sizeof(detail), "%s port %ld in %.1f ms", address != NULL ? address : "", port,
 		         time - before);
+	else if (ok)
+		snprintf(detail, sizeof(detail), "%s", test->host);
 	else if (test->result == KSEG_TRANSFER_ADDRESS)
 	{
 		snprintf(detail, sizeof(detail), "Plaintext is for loopback only, and the address is %s",
@@ -179,8 +191,8 @@ test_check_connection(KsegTest *test, const char *words)
 	}
 	else
 		snprintf(detail, sizeof(detail), "%s", words);
-	test_check(test, "connection", time > 0 ? KSEG_CHECK_YES : KSEG_CHECK_NO, detail, hint);
-	return time > 0;
+	test_check(test, "connection", ok ? KSEG_CHECK_YES : KSEG_CHECK_NO, detail, hint);
+	return ok;
 }
 
 static bool
