@@ -122,4 +122,14 @@ kill 'TERM', $sender->pid;
 $sender->finish;
 wait_until_gone('backend', [ $sender->pid ]);
 is(value('SELECT count(*) FROM kseg.progress'), '0', 'gone after a termination');
+# ---- the warning of the view, with runs of another age in the place of those that there are
+
+my $view = $node->safe_psql('postgres', q{SELECT pg_get_viewdef('kseg.progress'::regclass)});
+my $ages = q{(SELECT gen_random_uuid(), g, 10::oid, 1::oid, 1::oid, 'sending', clock_timestamp() - g * interval '1 minute',
+    0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, NULL FROM unnest(ARRAY[1, 9, 11]) g)};
+$view =~ s/kseg\.progress_entries\(\)/$ages/ or die "no entries in: $view";
+$view =~ s/;\s*\z//;
+is($node->safe_psql('postgres', "SELECT string_agg(pid || ':' || COALESCE(left(warning, 24), 'none'), ' ' ORDER BY pid) FROM ($view) v"),
+    '1:none 9:none 11:holds its snapshot since', 'a run of more than ten minutes has a warning');
+
 done_testing();
