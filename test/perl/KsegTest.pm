@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = (
-    qw(new_cluster session start_sandbox raw_server silent_server wait_for wait_until_gone
+    qw(new_cluster private_installation session start_sandbox raw_server silent_server wait_for wait_until_gone
       processes_of couriers_of descriptors_of memory_of source_file),
     @Test::More::EXPORT,
     qw(slurp_file append_to_file));
@@ -76,6 +76,19 @@ sub new_cluster
     $node->safe_psql('postgres', 'CREATE EXTENSION kseg')
       unless defined $options{extension} && !$options{extension};
     return $node;
+}
+
+# A copy of the installation that is the test's alone, so that the courier in it can be replaced: returns what new_cluster
+# takes as new => { install_path => … }, and the courier's path. The courier that was there is beside it, as PATH.own.
+sub private_installation
+{
+    my $copy = PostgreSQL::Test::Utils::tempdir('pg');
+    system('cp', '-al', "$ENV{SCRATCH}/pg/.", $copy) == 0 or die "could not copy the installation";
+    my ($bin) = $ENV{KSEG_BIN} =~ m{^\Q$ENV{SCRATCH}\E/pg/(.*)/bin/?$} or die "KSEG_BIN is elsewhere: $ENV{KSEG_BIN}";
+    chomp(my $courier = `'$copy/$bin/bin/pg_config' --pkglibdir`);
+    $courier .= '/kseg-courier';
+    rename $courier, "$courier.own" or die "could not rename $courier: $!";
+    return ("$copy/$bin", $courier);
 }
 
 # A psql that goes on beside the test. dbname, user (default: the cluster's); see KsegTest::Session.

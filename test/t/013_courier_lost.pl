@@ -4,13 +4,7 @@ use warnings;
 use KsegTest;
 use KsegRun;
 
-# A copy of the installation that is this test's alone, so that the courier in it can be replaced.
-my $copy = PostgreSQL::Test::Utils::tempdir('pg');
-system('cp', '-al', "$ENV{SCRATCH}/pg/.", $copy) == 0 or die "could not copy the installation";
-my ($bin) = $ENV{KSEG_BIN} =~ m{^\Q$ENV{SCRATCH}\E/pg/(.*)/bin/?$} or die "KSEG_BIN is elsewhere: $ENV{KSEG_BIN}";
-chomp(my $courier = `'$copy/$bin/bin/pg_config' --pkglibdir`);
-$courier .= '/kseg-courier';
-rename $courier, "$courier.own" or die "could not rename $courier: $!";
+my ($installation, $courier) = private_installation();
 
 # Puts the courier that was installed in its place, or a program of these lines, or (undef) nothing.
 sub install
@@ -27,7 +21,7 @@ sub install
 }
 
 install('own');
-my $node = new_cluster('lost', new => { install_path => "$copy/$bin" });
+my $node = new_cluster('lost', new => { install_path => $installation });
 my $sandbox = start_sandbox();
 my $silent = silent_server();
 connect_segment($node, $sandbox);

@@ -24,16 +24,11 @@ if (system("$base/hanging true >/dev/null 2>&1") != 0)
     plan(skip_all => 'this machine gives no network of its own to an ordinary user');
 }
 
-my $copy = PostgreSQL::Test::Utils::tempdir('pg');
-system('cp', '-al', "$ENV{SCRATCH}/pg/.", $copy) == 0 or die "could not copy the installation";
-my ($bin) = $ENV{KSEG_BIN} =~ m{^\Q$ENV{SCRATCH}\E/pg/(.*)/bin/?$} or die "KSEG_BIN is elsewhere: $ENV{KSEG_BIN}";
-chomp(my $courier = `'$copy/$bin/bin/pg_config' --pkglibdir`);
-$courier .= '/kseg-courier';
-rename $courier, "$courier.own" or die "could not rename $courier: $!";
+my ($installation, $courier) = private_installation();
 append_to_file($courier, "#!/bin/sh\nexec $base/hanging $courier.own\n");
 chmod 0755, $courier;
 
-my $node = new_cluster('dns', new => { install_path => "$copy/$bin" });
+my $node = new_cluster('dns', new => { install_path => $installation });
 connect_segment($node, 'https://hanging.example', request_timeout => 600);
 
 # Starts $statement, waits until it waits for the name, ends it by $end, and returns what its client was told.
