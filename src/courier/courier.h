@@ -40,7 +40,7 @@ typedef struct KsegJob
 	/* Everything is settled, and END has come where the job takes events. */
 	bool (*is_settled)(const void *state);
 	/* Say how far it is, if that has changed since it was last said. */
-	void (*report)(void *state, int64_t now);
+	void (*report)(void *state);
 	/* Wait for the wire (events as for poll) or the job's own sockets, at most wait_ms. */
 	void (*wait)(void *state, int wire_fd, short wire_events, int wait_ms);
 } KsegJob;

@@ -205,7 +205,7 @@ talk_end(Talk *talk, int64_t now)
 	    (!failed && (talk->stage != TALK_JOB || !talk->job->is_settled(talk->state))))
 		return;
 	if (talk->state != NULL)
-		talk->job->report(talk->state, now);
+		talk->job->report(talk->state);
 	if (failed)
 		wire_report_failed(&courier->io, &courier->secret, &courier->failure);
 	else
@@ -216,14 +216,14 @@ talk_end(Talk *talk, int64_t now)
 
 /* Figures are told when the socket takes them; until then they only change, and the newest are told. */
 static void
-talk_write(Talk *talk, int64_t now)
+talk_write(Talk *talk)
 {
 	KsegWireIo *io = &talk->courier.io;
 
 	wire_io_flush(io);
 	if (talk->stage == TALK_JOB && wire_io_pending(io) == 0)
 	{
-		talk->job->report(talk->state, now);
+		talk->job->report(talk->state);
 		wire_io_flush(io);
 	}
 }
@@ -276,7 +276,7 @@ courier_run(int wire_fd)
 			break;
 		next = talk_work(&talk, now);
 		talk_end(&talk, now);
-		talk_write(&talk, now);
+		talk_write(&talk);
 		if (talk.courier.io.closed || talk_has_lingered(&talk))
 			break;
 		talk_wait(&talk, next);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "courier/segment_failure.h"
+#include "courier/clock.h"
 #include "courier/segment_lane.h"
 #include "courier/segment_multi.h"
 #include "courier/wire_report.h"
@@ -157,15 +158,19 @@ deliver_is_settled(const void *state)
 	return deliver->runway.courier->ended;
 }
 
-/* A STATUS replaces every earlier one, so there is never more than one that is not written. */
+/*
+ * A STATUS replaces every earlier one, so there is never more than one that is not written. A pause is told as it is now:
+ * the turn's time is older than a pause that began in it.
+ */
 static void
-deliver_report(void *state, int64_t now)
+deliver_report(void *state)
 {
 	KsegRunway *runway = &((KsegDeliver *) state)->runway;
-	int64_t paused = runway->paused_until - now;
+	int64_t paused;
 
 	if (!runway->status_due)
 		return;
+	paused = runway->paused_until - clock_now_ms();
 	runway->status.paused_ms = paused > 0 ? (uint32_t) paused : 0;
 	wire_report_status(&runway->courier->io, &runway->status, runway->credits);
 	runway->status_due = false;

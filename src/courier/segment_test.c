@@ -371,10 +371,9 @@ test_is_settled(const void *state)
 }
 
 static void
-test_report(void *state, int64_t now)
+test_report(void *state)
 {
 	(void) state;
-	(void) now;
 }
 
 static void

@@ -370,7 +370,7 @@ test_by_hand(void)
 	       "started by hand it says what it is");
 }
 
-/* Dead, or dead and not reaped: in a container without an init nobody reaps it. */
+/* Dead, or dead and not reaped (in a container without an init nobody reaps it), or just being reaped. */
 static bool
 is_dead(pid_t pid)
 {
@@ -385,7 +385,7 @@ is_dead(pid_t pid)
 	if (fgets(text, sizeof(text), stream) == NULL)
 		text[0] = '\0';
 	fclose(stream);
-	return text[0] == '\0' || strstr(text, ") Z ") != NULL;
+	return text[0] == '\0' || strstr(text, ") Z ") != NULL || strstr(text, ") X ") != NULL;
 }
 
 /* Start a courier, say its pid, leave the wire's end with a process that lives as long as the pipe hold, and be killed. */
