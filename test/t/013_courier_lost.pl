@@ -110,13 +110,17 @@ session_ok('killed as early as can be');
 
 # In the middle of it, again and again: what had arrived stays, and the last run, which nobody disturbs, brings the others.
 $sandbox->reset;
-my $many = q{SELECT g AS user_id, 'the same in every run' AS note FROM generate_series(1, 30000) g};
+$node->safe_psql('postgres', q{CREATE FUNCTION gate(g int) RETURNS int LANGUAGE plpgsql AS
+    $$ BEGIN IF g = 20000 THEN PERFORM pg_advisory_xact_lock_shared(13); END IF; RETURN g; END $$});
+my $many = q{SELECT gate(g) AS user_id, 'the same in every run' AS note FROM generate_series(1, 30000) g};
 for my $sent (1, 400, 3000, 9000)
 {
+    $holder->run('SELECT pg_advisory_lock(13)');       # it must not be over before it is killed
     $session->start(track($many, server => 'small'));
     my $process = courier();
     wait_for_phase($node, $pid, 'sending', sub { $_[0]{sent} >= $sent });
     kill 'KILL', $process;
+    $holder->run('SELECT pg_advisory_unlock(13)');
     my $failure = failure($session->finish);
     my ($told) = ($failure->{detail} // '') =~ / (\d+) sent,/;
     is($failure->{code}, '08006', "killed after $sent events: SQLSTATE");

@@ -111,7 +111,8 @@ $sandbox = start_sandbox();      # one that the canceled run has left nothing on
 connect_segment($node, $sandbox, max_queue_size => 400, connections => 4, upload_size => 10, upload_interval => '0.001', max_retries => 1000);
 $sandbox->faults({ name => 'refuse', match => { event_contains => '"refused"' }, action => { status => 500 } });
 $session->start(track('SELECT row_of(g) AS user_id FROM generate_series(1, 5000) g'));
-$sandbox->wait('by_status.500', 1);
+# The second time: the courier has said of the first that it tries again.
+$sandbox->wait('by_status.500', 2);
 $holder->run('SELECT pg_advisory_unlock(18)');
 my $progress = wait_for_phase($node, $pid, 'sending', sub { $_[0]{sent} >= 200 && $_[0]{in_flight} <= 100 });
 wait_until_held($node, $pid);
