@@ -49,7 +49,7 @@ typedef struct KsegLinkCredit
 
 /*
  * Called for each REJECTED and CHECK frame, and with frame NULL after each STATUS, from inside any link_ function that
- * reads. It must not ERROR for what the courier says, and must not call link_ functions.
+ * reads. It must not ERROR for what the other side answered, and must not call link_ functions.
  */
 typedef void (*KsegLinkHandler)(void *argument, const KsegFrame *frame);
 

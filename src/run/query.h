@@ -16,7 +16,7 @@ extern void query_check(const char *query);
 
 /*
  * Run it as the current user with the active snapshot. Rows go to the receiver as they come; parallel plans included.
- * Anything that would write fails, also inside volatile functions: transaction_read_only is on meanwhile.
+ * Anything that would write fails, also inside volatile functions: the transaction is read-only meanwhile.
  */
 extern void query_execute(const char *query, DestReceiver *receiver);
 

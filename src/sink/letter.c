@@ -48,19 +48,19 @@ letter_json_string(const char *json, const char *end)
 	return text;
 }
 
-/* The string member of this name: the first one, or with last the last one. A quote in a value is escaped, so it is the member. */
+/* messageId is the last member, so it is looked for from the end; a quote in a value is escaped, so it is the member. */
 static char *
-letter_member(const char *json, Size length, const char *member, bool last)
+letter_message_id(const char *json, Size length)
 {
-	Size size = strlen(member);
-	const char *found = NULL;
+	static const char member[] = "\"messageId\":\"";
+	const Size size = sizeof(member) - 1;
 
-	for (Size i = 0; i + size <= length && (found == NULL || last); i++)
+	for (Size i = length; i >= size; i--)
 	{
-		if (json[i] == '"' && memcmp(json + i, member, size) == 0)
-			found = json + i + size;
+		if (memcmp(json + i - size, member, size) == 0)
+			return letter_json_string(json + i, json + length);
 	}
-	return found == NULL ? NULL : letter_json_string(found, json + length);
+	return NULL;
 }
 
 /* userId and anonymousId stand right after the type, so what is inside properties is never taken for them. */
@@ -132,7 +132,7 @@ letter_of_frame(const KsegFrame *frame, KsegLetter *letter)
 	letter->event = pnstrdup(event.data, event.length);
 	letter->event_length = event.length;
 	letter->user = letter_user(letter->event, letter->event_length);
-	letter->message_id = letter_member(letter->event, letter->event_length, "\"messageId\":\"", true);
+	letter->message_id = letter_message_id(letter->event, letter->event_length);
 	return true;
 }
 

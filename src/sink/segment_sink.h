@@ -69,7 +69,7 @@ typedef struct KsegSinkOptions
 	void *argument;
 } KsegSinkOptions;
 
-/* A sink in the current memory context, which must live as long as the run. The courier is started with the query's first breath. */
+/* A sink in the current memory context, which must live as long as the run. The courier is started when the query is. */
 extern KsegSegmentSink *segment_sink_create(const KsegSinkOptions *options);
 extern DestReceiver *segment_sink_receiver(KsegSegmentSink *sink);
 

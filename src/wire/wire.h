@@ -19,7 +19,7 @@
  *	                                       ◄──    REJECTED (row, HTTP status, words, event) …
  *	  WAITING (no credit left)             ──►
  *	  END                                  ──►
- *	                                       ◄──    STATUS, DONE     or at any moment   FAILED (JSON)
+ *	                                       ◄──    STATUS, DONE     or at any moment   FAILED (reason, words)
  *	  end of file at any moment: the courier leaves at once, whatever is in flight
  *
  * Credit: PostgreSQL counts events and bytes that it has fed and that STATUS has not yet settled, and waits while either
