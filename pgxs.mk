@@ -7,13 +7,13 @@ MODULE_big = kseg
 EXTENSION = kseg
 DATA = $(wildcard sql/kseg--*.sql)
 
-KSEG_SOURCES = $(wildcard src/*.c src/wire/*.c src/link/*.c src/server/*.c src/event/*.c src/sink/*.c src/run/*.c)
+KSEG_SOURCES = $(wildcard src/*.c src/wire/*.c src/link/*.c src/server/*.c src/event/*.c src/sink/*.c src/source/*.c src/run/*.c)
 KSEG_HEADERS = $(wildcard src/*.h src/*/*.h)
 OBJS = $(KSEG_SOURCES:.c=.o)
 
 KSEG_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" kseg.control)
 # What both programs tell each other at the start: a courier of another build is refused.
-KSEG_BUILD := $(KSEG_VERSION)-$(shell cat $(sort $(wildcard src/wire/*.[ch] src/link/*.[ch] src/courier/*.[ch])) | cksum | cut -d' ' -f1)
+KSEG_BUILD := $(KSEG_VERSION)-$(shell cat $(sort $(wildcard src/wire/*.[ch] src/link/*.[ch] src/reader/*.[ch] src/courier/*.[ch])) | cksum | cut -d' ' -f1)
 
 # COPT carries a builder's own flags (-Werror in CI), as in PostgreSQL.
 PG_CPPFLAGS = -Isrc -DKSEG_VERSION='"$(KSEG_VERSION)"' -DKSEG_BUILD='"$(KSEG_BUILD)"'
@@ -43,9 +43,9 @@ FORCE:
 kseg.so: src/kseg.map
 
 # The courier.
-COURIER_SOURCES = $(wildcard src/courier/*.c src/wire/*.c)
+COURIER_SOURCES = $(wildcard src/courier/*.c src/reader/*.c src/wire/*.c)
 COURIER_OBJS = $(COURIER_SOURCES:src/%.c=build/%.o)
-COURIER_PACKAGES = libcurl json-c libdeflate
+COURIER_PACKAGES = libcurl rdkafka json-c libdeflate
 COURIER_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra $(COPT) -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE \
 	-Isrc -DKSEG_BUILD='"$(KSEG_BUILD)"' $(shell pkg-config --cflags $(COURIER_PACKAGES))
 COURIER_LDFLAGS = -pie -Wl,-z,relro,-z,now
@@ -53,7 +53,7 @@ COURIER_LIBS = $(shell pkg-config --libs $(COURIER_PACKAGES))
 
 all: build/kseg-courier
 
-build/%.o: src/%.c $(wildcard src/wire/*.h src/courier/*.h) pgxs.mk kseg.control
+build/%.o: src/%.c $(wildcard src/wire/*.h src/reader/*.h src/courier/*.h) pgxs.mk kseg.control
 	@mkdir -p $(@D)
 	$(CC) $(COURIER_CFLAGS) -c -o $@ $<
 

@@ -103,11 +103,33 @@ courier_process_start(pid_t *pid)
 	return sockets[0];
 }
 
+/* Between two looks at a courier that is ending by itself, in microseconds: an abort takes some ms. */
+#define PROCESS_LOOK_US 1000
+
+/* Has it ended by itself within this time? Then status is set. */
+static bool
+courier_process_has_ended(pid_t pid, int grace_ms, int *status)
+{
+	for (int64 left = (int64) grace_ms * 1000; left > 0; left -= PROCESS_LOOK_US)
+	{
+		pid_t ended = waitpid(pid, status, WNOHANG);
+
+		if (ended == pid)
+			return true;
+		if (ended < 0 && errno != EINTR)
+			return false;
+		pg_usleep(PROCESS_LOOK_US);
+	}
+	return false;
+}
+
 int
-courier_process_end(pid_t pid)
+courier_process_end(pid_t pid, int grace_ms)
 {
 	int status;
 
+	if (courier_process_has_ended(pid, grace_ms, &status))
+		return status;
 	kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0)
 	{

@@ -16,7 +16,10 @@
  */
 extern int courier_process_start(pid_t *pid);
 
-/* End it now (SIGKILL: it keeps nothing that is worth a goodbye) and reap it. Returns its wait status, -1 if unknown. */
-extern int courier_process_end(pid_t pid);
+/*
+ * Let it end by itself for grace_ms, then end it (SIGKILL: it keeps nothing that is worth a goodbye), and reap it. Returns its
+ * wait status, -1 if unknown.
+ */
+extern int courier_process_end(pid_t pid, int grace_ms);
 
 #endif /* KSEG_COURIER_PROCESS_H */

@@ -50,7 +50,7 @@ link_close(KsegLink *link)
 	if (link->counted)
 		ReleaseExternalFD();
 	if (link->pid > 0)
-		link->exit_status = courier_process_end(link->pid);
+		link->exit_status = courier_process_end(link->pid, link->grace_ms);
 	link->waiter = NULL;
 	link->socket = -1;
 	link->counted = false;
@@ -109,53 +109,60 @@ link_lose(KsegLink *link)
 		return;
 	link->state = KSEG_LINK_LOST;
 	if (link->pid > 0)
-		link->exit_status = courier_process_end(link->pid);
+		link->exit_status = courier_process_end(link->pid, 0);
 	link->pid = 0;
+}
+
+/* Read one chunk of what has arrived, without waiting. False: nothing has, or the courier is lost. */
+static bool
+link_receive_chunk(KsegLink *link)
+{
+	ssize_t got;
+
+	/* Room for what is missing of a frame: at most KSEG_FRAME_MAX, then whoever takes frames objects. */
+	enlargeStringInfo(&link->input, LINK_INPUT_START);
+	do
+		got = recv(link->socket, link->input.data + link->input.len, link->input.maxlen - link->input.len - 1,
+		           0);
+	while (got < 0 && errno == EINTR);
+	if (got > 0)
+		link->input.len += got;
+	else if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+		link_lose(link);
+	return got > 0;
 }
 
 /* Read all that has arrived, without waiting. */
 static void
 link_receive(KsegLink *link)
 {
-	while (link->state == KSEG_LINK_OPEN)
-	{
-		ssize_t got;
-
-		/* Room for what is missing of a frame: at most KSEG_FRAME_MAX, then link_take_frames objects. */
-		enlargeStringInfo(&link->input, LINK_INPUT_START);
-		got = recv(link->socket, link->input.data + link->input.len, link->input.maxlen - link->input.len - 1,
-		           0);
-		if (got > 0)
-		{
-			link->input.len += got;
-			link_take_frames(link);
-		}
-		else if (got < 0 && errno == EINTR)
-			continue;
-		else if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return;
-		else
-			link_lose(link);
-	}
+	while (link->state == KSEG_LINK_OPEN && link_receive_chunk(link))
+		link_take_frames(link);
 }
 
 /* ---------- waiting and writing ---------- */
 
-/* Wait until the courier has said something, or also until the socket takes bytes; answers interrupts. */
+/* Wait until one of these happens at the socket, or the latch is set; answers interrupts. Returns what happened. */
+static uint32
+link_wait_event_of(KsegLink *link, uint32 events)
+{
+	WaitEvent event = {.events = 0};
+
+	ModifyWaitEvent(link->waiter, 0, events, NULL);
+	if (WaitEventSetWait(link->waiter, -1, &event, 1, link_wait_event) == 1 && event.events & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	return event.events;
+}
+
+/* Wait until the courier has said something, or also until the socket takes bytes. */
 static void
 link_wait(KsegLink *link, bool for_write)
 {
-	WaitEvent event;
+	uint32 happened = link_wait_event_of(link, WL_SOCKET_READABLE | (for_write ? WL_SOCKET_WRITEABLE : 0));
 
-	ModifyWaitEvent(link->waiter, 0, WL_SOCKET_READABLE | (for_write ? WL_SOCKET_WRITEABLE : 0), NULL);
-	if (WaitEventSetWait(link->waiter, -1, &event, 1, link_wait_event) == 1)
-	{
-		if (event.events & WL_LATCH_SET)
-			ResetLatch(MyLatch);
-		if (event.events & WL_SOCKET_READABLE)
-			link_receive(link);
-	}
-	CHECK_FOR_INTERRUPTS();
+	if (happened & WL_SOCKET_READABLE)
+		link_receive(link);
 }
 
 /* Drop the bytes that were written from the head of a vector. */
@@ -304,23 +311,30 @@ link_wait_for_credit(KsegLink *link, uint16 lane, uint32 events, uint64 bytes)
 }
 
 bool
-link_feed(KsegLink *link, uint16 lane, StringInfo head, const char *json, uint32 json_length, uint32 events)
+link_feed(KsegLink *link, const KsegLinkBatch *batch)
 {
-	uint64 bytes = json_length - (events - 1); /* credit counts events, not the commas between them */
-	uint32 payload = head->len - KSEG_FRAME_HEADER + json_length;
-	struct iovec vector[2] = {{head->data, head->len}, {(void *) json, json_length}};
+	uint16 lane = batch->lane;
+	uint32 payload = batch->head->len - KSEG_FRAME_HEADER + batch->body_length;
+	struct iovec vector[2] = {{batch->head->data, batch->head->len},
+	                          {(void *) batch->body, batch->body_length}};
 
 	Assert(lane < link->credit.lanes && payload <= KSEG_FRAME_MAX);
 	link_receive(link);
-	link_wait_for_credit(link, lane, events, bytes);
+	link_wait_for_credit(link, lane, batch->events, batch->bytes);
 	if (link->state != KSEG_LINK_OPEN)
 		return false;
-	kseg_frame_header((uint8 *) head->data, KSEG_FRAME_EVENTS, lane, payload);
-	link->fed[lane].events += events;
-	link->fed[lane].bytes += bytes;
-	link->fed_events += events;
-	link->fed_bytes += bytes;
+	kseg_frame_header((uint8 *) batch->head->data, batch->type, lane, payload);
+	link->fed[lane].events += batch->events;
+	link->fed[lane].bytes += batch->bytes;
+	link->fed_events += batch->events;
+	link->fed_bytes += batch->bytes;
 	return link_write(link, vector, 2);
+}
+
+void
+link_set_grace(KsegLink *link, int milliseconds)
+{
+	link->grace_ms = milliseconds;
 }
 
 bool
@@ -328,6 +342,54 @@ link_poll(KsegLink *link)
 {
 	link_receive(link);
 	return link->state == KSEG_LINK_OPEN;
+}
+
+/* ---------- records ---------- */
+
+/* The next whole frame of the input. False: more bytes are needed, or it is none (then the link has failed). */
+static bool
+link_pull_frame(KsegLink *link, KsegFrame *frame)
+{
+	StringInfo input = &link->input;
+	int taken = kseg_frame_parse((uint8 *) input->data + link->pulled, input->len - link->pulled, frame);
+
+	if (taken < 0)
+		link_fail_internal(link, "kseg's courier sent a frame that is too long");
+	if (taken > 0)
+		link->pulled += taken;
+	return taken > 0;
+}
+
+/* What has been given away makes room. */
+static void
+link_pull_compact(KsegLink *link)
+{
+	StringInfo input = &link->input;
+
+	memmove(input->data, input->data + link->pulled, input->len - link->pulled);
+	input->len -= link->pulled;
+	link->pulled = 0;
+}
+
+bool
+link_pull(KsegLink *link, KsegFrame *frame)
+{
+	while (link->state == KSEG_LINK_OPEN)
+	{
+		if (link_pull_frame(link, frame))
+		{
+			if (frame->type == KSEG_FRAME_RECORDS && link->greeted)
+				return true;
+			link_take_frame(link, frame);
+		}
+		else if (link->state == KSEG_LINK_OPEN)
+		{
+			link_pull_compact(link);
+			if (!link_receive_chunk(link))
+				link_wait_event_of(link, WL_SOCKET_READABLE);
+		}
+	}
+	return false;
 }
 
 KsegLinkState

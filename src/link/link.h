@@ -48,7 +48,7 @@ typedef struct KsegLinkCredit
 } KsegLinkCredit;
 
 /*
- * Called for each REJECTED and CHECK frame, and with frame NULL after each STATUS, from inside any link_ function that
+ * Called for each REJECTED, CHECK and BOUNDS frame, and with frame NULL after each STATUS, from inside any link_ function that
  * reads. It must not ERROR for what the other side answered, and must not call link_ functions.
  */
 typedef void (*KsegLinkHandler)(void *argument, const KsegFrame *frame);
@@ -62,16 +62,38 @@ extern KsegLink *link_open(KsegLinkHandler handler, void *argument);
 /* Send CONFIG: a JSON object (it carries the write key; the caller wipes its own copy). Waits while the socket is full. */
 extern void link_configure(KsegLink *link, const char *json, Size length, const KsegLinkCredit *credit);
 
+/* A lane's buffer as it is fed: one EVENTS or MESSAGES frame. */
+typedef struct KsegLinkBatch
+{
+	KsegFrameType type;
+	uint16 lane;
+	StringInfo head;  /* KSEG_FRAME_HEADER free bytes, then the payload's beginning */
+	const char *body; /* the payload's rest */
+	uint32 body_length;
+	uint32 events;
+	uint64 bytes; /* of these events, as credit counts them and the courier's STATUS settles them */
+} KsegLinkBatch;
+
 /*
- * Feed one lane's events, waiting for credit and for the socket. head holds the EVENTS payload's count and entries
- * (KSEG_FRAME_HEADER bytes are kept free in front of them), json the joined events. Returns false when the run has ended
- * early (link_state tells): the query need not go on.
+ * Feed one lane's events, waiting for credit and for the socket. Returns false when the run has ended early (link_state
+ * tells): the query need not go on.
  */
-extern bool link_feed(KsegLink *link, uint16 lane, StringInfo head, const char *json, uint32 json_length,
-                      uint32 events);
+extern bool link_feed(KsegLink *link, const KsegLinkBatch *batch);
 
 /* Take in what the courier has said, without waiting. Returns false when the run has ended. */
 extern bool link_poll(KsegLink *link);
+
+/*
+ * Wait for the next RECORDS frame of a read. False: there is no more (link_state tells why). The frame lives until the
+ * next call; nothing more is read from the socket than one chunk or one frame, so that the courier waits for us.
+ */
+extern bool link_pull(KsegLink *link, KsegFrame *frame);
+
+/*
+ * From now on link_close first lets the courier end by itself for this long (it has a transaction to abort), and only
+ * then kills it.
+ */
+extern void link_set_grace(KsegLink *link, int milliseconds);
 
 /* Say END and wait until the run has ended one way or another. */
 extern KsegLinkState link_finish(KsegLink *link);

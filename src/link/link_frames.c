@@ -28,6 +28,12 @@ link_fail(KsegLink *link, KsegFailure reason, const char *message, const char *d
 	link->state = KSEG_LINK_FAILED;
 }
 
+void
+link_fail_internal(KsegLink *link, const char *message)
+{
+	link_fail(link, KSEG_FAILURE_INTERNAL, message, "", "");
+}
+
 static void
 link_take_hello(KsegLink *link, const KsegFrame *frame)
 {
@@ -68,7 +74,7 @@ link_take_failed(KsegLink *link, const KsegFrame *frame)
 	if (kseg_reader_done(&reader))
 		link_fail(link, (KsegFailure) reason, message, detail, hint);
 	else
-		link_fail(link, KSEG_FAILURE_INTERNAL, "kseg's courier sent a failure that is none", "", "");
+		link_fail_internal(link, "kseg's courier sent a failure that is none");
 }
 
 static void
@@ -77,7 +83,7 @@ link_take_status(KsegLink *link, const KsegFrame *frame)
 	KsegWireStatus status;
 
 	if (!kseg_status_read(frame, &status, link->lanes, KSEG_LANES_MAX))
-		link_fail(link, KSEG_FAILURE_INTERNAL, "kseg's courier sent a status that is none", "", "");
+		link_fail_internal(link, "kseg's courier sent a status that is none");
 	else
 	{
 		link->status = status;
@@ -86,25 +92,26 @@ link_take_status(KsegLink *link, const KsegFrame *frame)
 }
 
 /* Texts of a frame that ends the run are kept in the link's context; a handler chooses its own. */
-static void
+void
 link_take_frame(KsegLink *link, const KsegFrame *frame)
 {
 	MemoryContext previous = MemoryContextSwitchTo(link->context);
 
 	if (!link->greeted && frame->type != KSEG_FRAME_HELLO && frame->type != KSEG_FRAME_FAILED)
-		link_fail(link, KSEG_FAILURE_INTERNAL, "kseg's courier did not greet", "", "");
+		link_fail_internal(link, "kseg's courier did not greet");
 	else if (frame->type == KSEG_FRAME_HELLO)
 		link_take_hello(link, frame);
 	else if (frame->type == KSEG_FRAME_STATUS)
 		link_take_status(link, frame);
-	else if (frame->type == KSEG_FRAME_REJECTED || frame->type == KSEG_FRAME_CHECK)
+	else if (frame->type == KSEG_FRAME_REJECTED || frame->type == KSEG_FRAME_CHECK ||
+	         frame->type == KSEG_FRAME_BOUNDS)
 		link->handler(link->argument, frame);
 	else if (frame->type == KSEG_FRAME_DONE)
 		link->state = KSEG_LINK_DONE;
 	else if (frame->type == KSEG_FRAME_FAILED)
 		link_take_failed(link, frame);
 	else
-		link_fail(link, KSEG_FAILURE_INTERNAL, "kseg's courier sent an unknown frame", "", "");
+		link_fail_internal(link, "kseg's courier sent an unknown frame");
 	MemoryContextSwitchTo(previous);
 }
 
@@ -123,7 +130,7 @@ link_take_frames(KsegLink *link)
 			break;
 		if (taken < 0)
 		{
-			link_fail(link, KSEG_FAILURE_INTERNAL, "kseg's courier sent a frame that is too long", "", "");
+			link_fail_internal(link, "kseg's courier sent a frame that is too long");
 			break;
 		}
 		link_take_frame(link, &frame);

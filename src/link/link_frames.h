@@ -37,9 +37,17 @@ struct KsegLink
 	uint64 fed_bytes;
 
 	StringInfoData input; /* bytes received and not yet taken apart */
+	Size pulled;          /* of the input: bytes in front that link_pull has given away */
+	int grace_ms;         /* link_close: how long the courier may take to end by itself */
 };
 
 /* Take apart every whole frame in the input; what is left of the next one moves to the front. */
 extern void link_take_frames(KsegLink *link);
+
+/* Do what one frame says. RECORDS are link_pull's and a fault here. */
+extern void link_take_frame(KsegLink *link, const KsegFrame *frame);
+
+/* The courier speaks nonsense: fail. message is a constant. */
+extern void link_fail_internal(KsegLink *link, const char *message);
 
 #endif /* KSEG_LINK_FRAMES_H */

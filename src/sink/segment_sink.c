@@ -102,12 +102,19 @@ static bool
 sink_flush_lane(KsegSegmentSink *sink, uint32 index)
 {
 	KsegSinkLane *lane = &sink->lanes[index];
+	KsegLinkBatch batch = {.type = KSEG_FRAME_EVENTS,
+	                       .lane = index,
+	                       .head = &lane->head,
+	                       .body = lane->json.data,
+	                       .body_length = lane->json.len,
+	                       .events = lane->events};
 	bool alive;
 
 	if (lane->events == 0)
 		return true;
+	batch.bytes = lane->json.len - (lane->events - 1); /* credit counts events, not the commas between them */
 	kseg_write_u32((uint8 *) lane->head.data + KSEG_FRAME_HEADER, lane->events);
-	alive = link_feed(sink->link, index, &lane->head, lane->json.data, lane->json.len, lane->events);
+	alive = link_feed(sink->link, &batch);
 	sink_lane_clear(lane);
 	sink->options.progress(sink->options.argument, sink);
 	return alive;

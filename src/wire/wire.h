@@ -22,10 +22,21 @@
  *	                                       ◄──    STATUS, DONE     or at any moment   FAILED (reason, words)
  *	  end of file at any moment: the courier leaves at once, whatever is in flight
  *
+ * A run to Kafka is the same with MESSAGES in place of EVENTS. A read of a topic (job kafka_consume) sends the other way:
+ *
+ *	  HELLO, CONFIG                        ──►
+ *	                                       ◄──    HELLO, BOUNDS (partitions, first and end offsets)
+ *	                                       ◄──    RECORDS (partition, offset, time, wanted fields) …
+ *	                                       ◄──    DONE     or at any moment   FAILED
+ *	  end of file at any moment: nobody wants more
+ *
  * Credit: PostgreSQL counts events and bytes that it has fed and that STATUS has not yet settled, and waits while either
  * is at its bound. So neither side ever holds more than the bound, and nothing is dropped. When it waits it says so
  * (WAITING): all credit may lie in batches none of which is full (8 lanes of up to 2,500 events share 10,000), and a
  * courier that went on waiting for more would send only once every upload_interval.
+ *
+ * The other way the socket itself is the credit: PostgreSQL reads a frame of RECORDS when it needs one (link_pull), and the
+ * courier takes nothing more from librdkafka while its output is not written (KSEG_RECORDS_PENDING).
  */
 #ifndef KSEG_WIRE_H
 #define KSEG_WIRE_H
@@ -35,7 +46,7 @@
 #include <stdint.h>
 
 /* Raised whenever a frame's layout or meaning changes; both sides refuse another number. */
-#define KSEG_WIRE_VERSION 1
+#define KSEG_WIRE_VERSION 2
 
 /* The build both programs were made by; a new package installed under a running server differs here. */
 #ifndef KSEG_BUILD
@@ -49,10 +60,17 @@
 #define KSEG_FRAME_HEADER 8
 
 /*
- * Largest payload. The largest honest ones are an EVENTS frame of one buffer (KSEG_EVENTS_FRAME plus one event) and a
- * REJECTED frame (one event and words), so 1 MiB leaves room and still bounds what a mad peer can make us reserve.
+ * Largest Kafka message (key, value and headers) that kseg produces, and largest record that it reads: topics of more
+ * than Kafka's default of 1 MB are common, of more than 16 MB they are files, which belong elsewhere.
  */
-#define KSEG_FRAME_MAX (1024 * 1024)
+#define KSEG_MESSAGE_MAX (16 * 1024 * 1024)
+
+/*
+ * Largest payload. The largest honest one is one buffer (KSEG_EVENTS_FRAME) plus one Kafka message, or a REJECTED frame
+ * that gives one back with words: 1 MiB above KSEG_MESSAGE_MAX is room for both, and still bounds what a mad peer can make
+ * us reserve.
+ */
+#define KSEG_FRAME_MAX (KSEG_MESSAGE_MAX + 1024 * 1024)
 
 /*
  * PostgreSQL hands over a lane's events when they are this many bytes: large enough that a system call costs under
@@ -81,14 +99,22 @@ typedef enum KsegFrameType
 	/* PostgreSQL to courier */
 	KSEG_FRAME_CONFIG = 'C', /* JSON object, see src/README.md "What CONFIG says"; carries the write key */
 	KSEG_FRAME_EVENTS = 'E', /* u32 count; count × { u64 row; u32 length }; the events' JSON joined by ',' */
-	KSEG_FRAME_WAITING = 'W', /* empty: no credit is left until something is settled */
-	KSEG_FRAME_END = 'Z',     /* empty: no more events, deliver what is there without waiting for more */
+	KSEG_FRAME_MESSAGES = 'M', /* Kafka messages: u32 count; count × message (wire_message.h) */
+	KSEG_FRAME_WAITING = 'W',  /* empty: no credit is left until something is settled */
+	KSEG_FRAME_END = 'Z',      /* empty: no more events, deliver what is there without waiting for more */
 	/* courier to PostgreSQL */
-	KSEG_FRAME_STATUS = 'S',   /* KsegWireStatus and lanes × KsegWireLane: cumulative figures, and credit */
-	KSEG_FRAME_REJECTED = 'R', /* u64 row; u32 HTTP status; text words; text event */
-	KSEG_FRAME_CHECK = 'K',    /* text check; u32 ok (0 no, 1 yes, 2 cannot tell); text detail; text hint */
-	KSEG_FRAME_DONE = 'D',     /* empty: every event is settled */
-	KSEG_FRAME_FAILED = 'F'    /* u32 KsegFailure; u32 HTTP status; text message; text detail; text hint */
+	KSEG_FRAME_STATUS = 'S', /* KsegWireStatus and lanes × KsegWireLane: cumulative figures, and credit */
+	/*
+	 * u64 row; u32 status (HTTP's, or librdkafka's rd_kafka_resp_err_t as two's complement); text words; text event (Segment:
+	 * its JSON; Kafka: the message as in MESSAGES)
+	 */
+	KSEG_FRAME_REJECTED = 'R',
+	KSEG_FRAME_BOUNDS =
+	    'B', /* u32 count; count × { u32 partition; u64 low; u64 start; u64 end }: what will be read */
+	KSEG_FRAME_RECORDS = 'V', /* u32 count; u32 fields; count × record (wire_record.h) */
+	KSEG_FRAME_CHECK = 'K',   /* text check; u32 ok (0 no, 1 yes, 2 cannot tell); text detail; text hint */
+	KSEG_FRAME_DONE = 'D',    /* empty: every event is settled */
+	KSEG_FRAME_FAILED = 'F'   /* u32 KsegFailure; u32 HTTP status; text message; text detail; text hint */
 } KsegFrameType;
 
 /* Why a courier ends a run. What it had not settled by then has an open outcome. */
@@ -100,7 +126,8 @@ typedef enum KsegFailure
 	KSEG_FAILURE_AUTH,         /* HTTP 401 or 403 */
 	KSEG_FAILURE_REFUSED,      /* an answer that trying again cannot change: 3xx, 404, 501, … */
 	KSEG_FAILURE_EXHAUSTED,    /* max_retries or max_retry_age reached */
-	KSEG_FAILURE_ADDRESS       /* the address connected to is not allowed (plaintext beyond loopback) */
+	KSEG_FAILURE_ADDRESS,      /* the address connected to is not allowed (plaintext beyond loopback) */
+	KSEG_FAILURE_GAP           /* what was to be read is not there any more: retention, a topic made anew */
 } KsegFailure;
 
 /* One frame inside a caller's buffer; payload points into that buffer and lives as long as it. */

@@ -10,15 +10,15 @@ OUT = build/unit
 FUZZ_SECONDS ?= 20
 CLANG ?= $(firstword $(foreach name,clang clang-14 clang-16 clang-19,$(shell command -v $(name))))
 
-PACKAGES = libcurl json-c libdeflate
+PACKAGES = libcurl rdkafka json-c libdeflate
 UNIT_CFLAGS = -std=gnu11 -g -Wall -Wextra -Werror -Isrc -I$(UNIT) -DKSEG_BUILD='"unit"' $(shell pkg-config --cflags $(PACKAGES))
 UNIT_LIBS = $(shell pkg-config --libs $(PACKAGES))
 SANITIZE = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-COURIER = $(wildcard src/courier/*.c src/wire/*.c)
+COURIER = $(wildcard src/courier/*.c src/reader/*.c src/wire/*.c)
 # Without main.c it is what unit programs and fuzz targets are linked with.
 PARTS = $(filter-out src/courier/main.c,$(COURIER))
-HEADERS = $(wildcard src/courier/*.h src/wire/*.h $(UNIT)/*.h)
+HEADERS = $(wildcard src/courier/*.h src/reader/*.h src/wire/*.h $(UNIT)/*.h)
 
 # Programs that call the courier's functions, and programs that talk to the courier.
 PURE = wire config answer batch
