@@ -8,7 +8,8 @@
  *
  * The whole value is checked, wanted or not: one JSON text and nothing behind it, at most READER_DEPTH_MAX deep, strict
  * UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF); in strings \u0000 and lone surrogates are
- * errors, because no text of PostgreSQL's can hold them. A key that comes twice: the last one wins, as in jsonb.
+ * errors, because no text of PostgreSQL's can hold them. A key that comes twice: the last one wins, as in jsonb. A byte order
+ * mark is an error.
  */
 #ifndef KSEG_READER_H
 #define KSEG_READER_H
@@ -71,15 +72,16 @@ typedef struct KsegCsvForm
 
 typedef struct KsegMessageReader KsegMessageReader;
 
-/* Make a reader for these wants (copied). csv may be NULL for JSON. Never NULL: out of memory ends the program (memory.h). */
+/* Make a reader for these wants (copied). csv may be NULL for JSON. Never NULL: out of memory ends the program. */
 extern KsegMessageReader *reader_open(KsegFormat format, const KsegWant *wants, uint32_t count,
                                       const KsegCsvForm *csv);
 extern void reader_close(KsegMessageReader *reader);
 
 /*
- * Read one value. fields gets count texts, data NULL where absent or null; they lie in value or in the reader's own memory,
- * until the next reader_read. Returns false when the value is not what the format says: then every field is NULL, and
- * reader_error says why ("malformed JSON at byte 17: expected \":\"", lower case, no period, ASCII, at most 200 bytes).
+ * Read one value. fields gets count texts, data NULL where absent or null; they lie in the reader's own memory, until the
+ * next reader_read (value is no longer needed). Returns false when the value is not what the format says: then every field
+ * is NULL, and reader_error says why ("malformed JSON at byte 17: expected \":\"", bytes counted from 1, no period, ASCII, at
+ * most 200 bytes). CSV: a record with fewer fields than are wanted is such a value, further fields are not.
  */
 extern bool reader_read(KsegMessageReader *reader, const char *value, size_t length, KsegText *fields);
 extern const char *reader_error(const KsegMessageReader *reader);
