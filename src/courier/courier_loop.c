@@ -14,6 +14,7 @@
 
 #include "courier/courier.h"
 #include "courier/curl_compat.h"
+#include "courier/kafka_compat.h"
 #include "courier/wire_report.h"
 
 /* How long a courier that has said its last word waits for PostgreSQL to hang up: it reads within milliseconds. */
@@ -34,9 +35,11 @@ typedef struct Talk
 	const KsegJob *job;
 	void *state; /* the job's, from its open on */
 	int64_t over_ms;
+	bool left; /* the job has undone what it must not leave */
 } Talk;
 
-static const KsegJob *const talk_jobs[] = {&segment_deliver_job, &segment_test_job};
+static const KsegJob *const talk_jobs[] = {&segment_deliver_job, &segment_test_job, &kafka_produce_job,
+                                           &kafka_consume_job, &kafka_test_job,   &kafka_topics_job};
 
 static void
 talk_fail_protocol(Talk *talk, const char *words)
@@ -60,9 +63,9 @@ talk_take_hello(Talk *talk, const KsegFrame *frame)
 	kseg_reader_init(&reader, frame);
 	version = kseg_read_u32(&reader);
 	build = kseg_read_text(&reader);
-	snprintf(libraries, sizeof(libraries), "libcurl/%s %s json-c/%s libdeflate/%s", curl->version,
-	         curl->ssl_version != NULL ? curl->ssl_version : "without TLS", json_c_version(),
-	         LIBDEFLATE_VERSION_STRING);
+	snprintf(libraries, sizeof(libraries), "libcurl/%s %s librdkafka/%s json-c/%s libdeflate/%s", curl->version,
+	         curl->ssl_version != NULL ? curl->ssl_version : "without TLS", rd_kafka_version_str(),
+	         json_c_version(), LIBDEFLATE_VERSION_STRING);
 	wire_report_hello(&talk->courier.io, libraries);
 	talk->stage = TALK_CONFIG;
 	if (!reader.failed && version == KSEG_WIRE_VERSION && build.length == strlen(KSEG_BUILD) &&
@@ -110,6 +113,8 @@ talk_take_config(Talk *talk, const KsegFrame *frame)
 	if (read)
 	{
 		secret_open(&courier->secret, courier->config.write_key);
+		secret_add(&courier->secret, courier->config.sasl_password);
+		secret_add(&courier->secret, courier->config.ssl_key_password);
 		talk_start_job(talk);
 	}
 	else if (failure_set(&courier->failure, KSEG_FAILURE_CONFIG, 0, "could not use the configuration"))
@@ -130,6 +135,13 @@ talk_take_events(Talk *talk, const KsegFrame *frame, int64_t now)
 }
 
 static void
+talk_take_messages(Talk *talk, const KsegFrame *frame, int64_t now)
+{
+	if (!talk->job->take_messages(talk->state, frame, now))
+		talk_fail_protocol(talk, "It sent messages whose lengths do not add up");
+}
+
+static void
 talk_take_frame(Talk *talk, const KsegFrame *frame, int64_t now)
 {
 	bool feeding = talk->stage == TALK_JOB && talk->job->takes_events && !talk->courier.ended;
@@ -140,8 +152,10 @@ talk_take_frame(Talk *talk, const KsegFrame *frame, int64_t now)
 		talk_take_hello(talk, frame);
 	else if (talk->stage == TALK_CONFIG && frame->type == KSEG_FRAME_CONFIG)
 		talk_take_config(talk, frame);
-	else if (feeding && frame->type == KSEG_FRAME_EVENTS)
+	else if (feeding && frame->type == KSEG_FRAME_EVENTS && talk->job->take_events != NULL)
 		talk_take_events(talk, frame, now);
+	else if (feeding && frame->type == KSEG_FRAME_MESSAGES && talk->job->take_messages != NULL)
+		talk_take_messages(talk, frame, now);
 	else if (talk->courier.peer_waits)
 		return;
 	else if (talk->stage == TALK_JOB && !talk->courier.ended && frame->type == KSEG_FRAME_END &&
@@ -254,6 +268,16 @@ talk_wait(Talk *talk, int64_t next)
 		poll(&wire, 1, talk_wait_ms(talk, next));
 }
 
+/* Nobody feeds the job or waits for it any more, and its last word has been written: it undoes what must not stay. */
+static void
+talk_leave(Talk *talk)
+{
+	if (talk->left || talk->state == NULL || talk->job->leave == NULL)
+		return;
+	talk->left = true;
+	talk->job->leave(talk->state);
+}
+
 static bool
 talk_has_lingered(const Talk *talk)
 {
@@ -279,7 +303,10 @@ courier_run(int wire_fd)
 		talk_write(&talk);
 		if (talk.courier.io.closed || talk_has_lingered(&talk))
 			break;
+		if (talk.stage == TALK_OVER && wire_io_pending(&talk.courier.io) == 0)
+			talk_leave(&talk);
 		talk_wait(&talk, next);
 	}
+	talk_leave(&talk);
 	return talk.courier.failure.failure == 0 ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 /*
  * secret.c
- *	  Masking the write key. See secret.h.
+ *	  Masking secrets. See secret.h.
  */
 #define _GNU_SOURCE /* memmem */
 #include "courier/secret.h"
@@ -68,15 +68,39 @@ secret_percent_encode(const char *text)
 	return encoded;
 }
 
+/* Take over a form, behind all that are longer: a short secret could lie inside a long one, and would leave the rest of it readable. */
+static void
+secret_take_form(KsegSecret *secret, char *form)
+{
+	size_t at = 0;
+
+	if (secret->forms[KSEG_SECRET_FORMS - 1] != NULL)
+		abort(); /* no job has so many secrets */
+	while (secret->forms[at] != NULL && strlen(secret->forms[at]) >= strlen(form))
+		at++;
+	memmove(&secret->forms[at + 1], &secret->forms[at], (KSEG_SECRET_FORMS - 1 - at) * sizeof(form));
+	secret->forms[at] = form;
+}
+
 void
 secret_open(KsegSecret *secret, const char *write_key)
 {
 	*secret = (KsegSecret){0};
-	if (*write_key == '\0')
+	if (write_key == NULL || *write_key == '\0')
 		return;
-	secret->forms[0] = memory_copy_text(write_key, strlen(write_key));
-	secret->forms[1] = secret_basic_credentials(write_key);
-	secret->forms[2] = secret_percent_encode(write_key);
+	secret_take_form(secret, memory_copy_text(write_key, strlen(write_key)));
+	secret_take_form(secret, secret_basic_credentials(write_key));
+	secret_take_form(secret, secret_percent_encode(write_key));
+}
+
+void
+secret_add(KsegSecret *secret, const char *text)
+{
+	if (text == NULL || *text == '\0')
+		return;
+	secret_take_form(secret, memory_copy_text(text, strlen(text)));
+	secret_take_form(secret, secret_base64((const unsigned char *) text, strlen(text)));
+	secret_take_form(secret, secret_percent_encode(text));
 }
 
 void
@@ -94,14 +118,11 @@ secret_close(KsegSecret *secret)
 void
 secret_mask(const KsegSecret *secret, char *text, size_t length)
 {
-	/* The longest form first: a short key could lie inside another form, and would leave the rest of it readable. */
-	for (int i = KSEG_SECRET_FORMS - 1; i >= 0; i--)
+	for (int i = 0; i < KSEG_SECRET_FORMS && secret->forms[i] != NULL; i++)
 	{
 		const char *form = secret->forms[i];
 		char *at = text;
 
-		if (form == NULL)
-			continue;
 		while ((at = memmem(at, length - (size_t) (at - text), form, strlen(form))) != NULL)
 		{
 			memset(at, '*', strlen(form));

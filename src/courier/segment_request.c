@@ -4,13 +4,12 @@
  */
 #include "courier/segment_request.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "courier/address.h"
 #include "courier/clock.h"
 
 /* Connecting takes three round trips; 10 s are more than any line needs (Segment's own libraries: 10 to 15 s in all). */
@@ -27,34 +26,6 @@
 
 /* ---------- callbacks ---------- */
 
-static bool
-request_address_is_loopback(const struct sockaddr *address)
-{
-	if (address->sa_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *) (const void *) address)->sin_addr.s_addr) >> 24 == 127;
-	if (address->sa_family == AF_INET6)
-	{
-		const struct in6_addr *v6 = &((const struct sockaddr_in6 *) (const void *) address)->sin6_addr;
-
-		return IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
-	}
-	return false;
-}
-
-static void
-request_note_address(KsegRequest *request, const struct sockaddr *address)
-{
-	char text[INET6_ADDRSTRLEN] = "of an unknown family";
-
-	if (address->sa_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *) (const void *) address)->sin_addr, text,
-		          sizeof(text));
-	else if (address->sa_family == AF_INET6)
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) (const void *) address)->sin6_addr, text,
-		          sizeof(text));
-	snprintf(request->refused_address, sizeof(request->refused_address), "%s", text);
-}
-
 /* The address is the one that the socket will really connect to: a name may resolve to anything. */
 static curl_socket_t
 request_open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
@@ -63,9 +34,9 @@ request_open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *
 
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		return CURL_SOCKET_BAD;
-	if (request->plaintext && !request_address_is_loopback(&address->addr))
+	if (request->plaintext && !address_is_loopback(&address->addr))
 	{
-		request_note_address(request, &address->addr);
+		address_write(request->refused_address, &address->addr);
 		return CURL_SOCKET_BAD;
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);

@@ -84,35 +84,82 @@ wire_io_wipe(const KsegFrame *frame)
 static void
 wire_io_compact_out(KsegWireIo *io)
 {
-	size_t left = wire_io_pending(io);
+	size_t left = io->out.length - io->out_at;
 
 	if (left > 0)
 		memmove(io->out.data, io->out.data + io->out_at, left);
 	io->out.length = left;
+	io->filling_at -= io->filling ? io->out_at : 0;
 	io->out_at = 0;
 }
 
-uint8_t *
-wire_io_put_frame(KsegWireIo *io, KsegFrameType type, size_t length)
+/* length more bytes behind the output. */
+static uint8_t *
+wire_io_grow(KsegWireIo *io, size_t length)
 {
 	uint8_t *at;
 
 	if (io->out_at > io->out.length / 2)
 		wire_io_compact_out(io);
-	buffer_reserve(&io->out, KSEG_FRAME_HEADER + length);
+	buffer_reserve(&io->out, length);
 	at = (uint8_t *) io->out.data + io->out.length;
+	io->out.length += length;
+	return at;
+}
+
+uint8_t *
+wire_io_put_frame(KsegWireIo *io, KsegFrameType type, size_t length)
+{
+	uint8_t *at = wire_io_grow(io, KSEG_FRAME_HEADER + length);
+
 	kseg_frame_header(at, type, 0, (uint32_t) length);
-	io->out.length += KSEG_FRAME_HEADER + length;
 	return at + KSEG_FRAME_HEADER;
+}
+
+void
+wire_io_begin_frame(KsegWireIo *io, KsegFrameType type)
+{
+	uint8_t *at = wire_io_put_frame(io, type, 0);
+
+	io->filling = true;
+	io->filling_type = type;
+	io->filling_at = (size_t) (at - (uint8_t *) io->out.data) - KSEG_FRAME_HEADER;
+}
+
+uint8_t *
+wire_io_extend_frame(KsegWireIo *io, size_t length)
+{
+	return wire_io_grow(io, length);
+}
+
+uint8_t *
+wire_io_frame_payload(KsegWireIo *io)
+{
+	return (uint8_t *) io->out.data + io->filling_at + KSEG_FRAME_HEADER;
+}
+
+size_t
+wire_io_frame_length(const KsegWireIo *io)
+{
+	return io->filling ? io->out.length - io->filling_at - KSEG_FRAME_HEADER : 0;
+}
+
+void
+wire_io_end_frame(KsegWireIo *io)
+{
+	kseg_frame_header((uint8_t *) io->out.data + io->filling_at, io->filling_type, 0,
+	                  (uint32_t) wire_io_frame_length(io));
+	io->filling = false;
 }
 
 void
 wire_io_flush(KsegWireIo *io)
 {
-	while (io->out_at < io->out.length && !io->closed)
+	size_t pending;
+
+	while ((pending = wire_io_pending(io)) > 0 && !io->closed)
 	{
-		ssize_t put =
-		    send(io->fd, io->out.data + io->out_at, io->out.length - io->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t put = send(io->fd, io->out.data + io->out_at, pending, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (put >= 0)
 			io->out_at += (size_t) put;
@@ -121,6 +168,8 @@ wire_io_flush(KsegWireIo *io)
 		else if (errno != EINTR)
 			io->closed = true;
 	}
+	if (io->filling)
+		return;
 	io->out_at = 0;
 	io->out.length = 0;
 }
@@ -128,7 +177,7 @@ wire_io_flush(KsegWireIo *io)
 size_t
 wire_io_pending(const KsegWireIo *io)
 {
-	return io->out.length - io->out_at;
+	return (io->filling ? io->filling_at : io->out.length) - io->out_at;
 }
 
 void

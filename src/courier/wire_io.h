@@ -20,6 +20,9 @@ typedef struct KsegWireIo
 	size_t in_at;
 	KsegBuffer out; /* data[out_at … length) is not written yet */
 	size_t out_at;
+	bool filling; /* a frame is being filled: it leaves when it has been ended */
+	KsegFrameType filling_type;
+	size_t filling_at; /* its header, in out */
 } KsegWireIo;
 
 typedef enum KsegWireNext
@@ -46,10 +49,24 @@ extern void wire_io_wipe(const KsegFrame *frame);
 /* Put a frame into the output; the caller fills the length payload bytes that it is given, before the next call. */
 extern uint8_t *wire_io_put_frame(KsegWireIo *io, KsegFrameType type, size_t length);
 
+/*
+ * A frame that grows while it is filled: begin, extend as often as need be, end. Every pointer into it lives until the next
+ * call of wire_io. No other frame can be put meanwhile.
+ */
+extern void wire_io_begin_frame(KsegWireIo *io, KsegFrameType type);
+
+/* length more bytes of payload, which the caller fills. */
+extern uint8_t *wire_io_extend_frame(KsegWireIo *io, size_t length);
+
+/* The payload so far, for what is known only at the end, and its length. */
+extern uint8_t *wire_io_frame_payload(KsegWireIo *io);
+extern size_t wire_io_frame_length(const KsegWireIo *io);
+extern void wire_io_end_frame(KsegWireIo *io);
+
 /* Write as much of the output as the socket takes now. A broken socket: closed. */
 extern void wire_io_flush(KsegWireIo *io);
 
-/* Bytes of the output that are not written yet. */
+/* Bytes of the output that could be written and are not yet: without a frame that is being filled. */
 extern size_t wire_io_pending(const KsegWireIo *io);
 
 /* Has the other side closed, without reading? Asked while the input is held back. Sets closed. */

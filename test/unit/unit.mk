@@ -21,10 +21,10 @@ PARTS = $(filter-out src/courier/main.c,$(COURIER))
 HEADERS = $(wildcard src/courier/*.h src/reader/*.h src/wire/*.h $(UNIT)/*.h)
 
 # Programs that call the courier's functions, and programs that talk to the courier.
-PURE = wire config answer batch
-TALK = deliver faults talk check
+PURE = wire config answer batch reader reader_csv reader_oracle records kafka_plan
+TALK = deliver faults talk check kafka_consume kafka_produce
 TESTS = $(PURE:%=$(OUT)/test_%) $(TALK:%=$(OUT)/test_%)
-FUZZ = wire config answer
+FUZZ = wire config answer reader
 
 SAN_OBJS = $(PARTS:%.c=$(OUT)/san/%.o)
 FUZZ_OBJS = $(PARTS:%.c=$(OUT)/fuzz/%.o)
@@ -47,8 +47,12 @@ $(OUT)/courier: $(OUT)/san/src/courier/main.o $(SAN_OBJS)
 $(PURE:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(SAN_OBJS)
 	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
 
-$(TALK:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(OUT)/san/$(UNIT)/harness.o $(OUT)/san/$(UNIT)/harness_server.o $(OUT)/san/src/wire/wire.o
+$(TALK:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(OUT)/san/$(UNIT)/harness.o $(OUT)/san/$(UNIT)/harness_server.o $(OUT)/san/src/wire/wire.o \
+    $(OUT)/san/src/wire/wire_message.o
 	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
+
+# Its own brokers.
+$(OUT)/test_kafka_produce: $(OUT)/san/$(UNIT)/harness_kafka.o
 
 $(OUT)/receiver: test/bench/receiver.c $(UNIT)/unit.mk
 	@mkdir -p $(@D)
@@ -68,6 +72,14 @@ bench-courier: $(OUT)/feed $(OUT)/feed-courier $(OUT)/receiver
 	until [ -s $(OUT)/port ]; do kill -0 $$receiver || exit 1; done; \
 	echo none; $(OUT)/feed $(OUT)/feed-courier $$(cat $(OUT)/port) && \
 	echo gzip; $(OUT)/feed $(OUT)/feed-courier $$(cat $(OUT)/port) --gzip
+
+# The message reader alone, against json-c: READER_BENCH="messages rounds [file of messages, one a line]".
+$(OUT)/reader_bench: test/bench/reader_bench.c $(wildcard src/reader/*.c) $(HEADERS) $(UNIT)/unit.mk
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -O2 -o $@ $(filter %.c,$^) $(UNIT_LIBS)
+
+bench-reader: $(OUT)/reader_bench
+	@$(OUT)/reader_bench $(READER_BENCH)
 
 FUZZ_FLAGS = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
@@ -99,5 +111,5 @@ endif
 clean:
 	rm -rf $(OUT)
 
-.PHONY: build check bench-courier fuzz-smoke clean
+.PHONY: build check bench-courier bench-reader fuzz-smoke clean
 .SECONDARY:
