@@ -44,6 +44,44 @@ CREATE TRIGGER write_key_insert INSTEAD OF INSERT ON kseg.write_key
 REVOKE ALL ON kseg.write_key FROM PUBLIC;
 GRANT INSERT ON kseg.write_key TO PUBLIC;
 
+CREATE FUNCTION kseg.kafka_validator(options text[], catalog oid) RETURNS void
+AS 'MODULE_PATHNAME', 'kseg_sql_kafka_validator' LANGUAGE C STRICT;
+
+CREATE FUNCTION kseg.kafka_handler() RETURNS fdw_handler
+AS 'MODULE_PATHNAME', 'kseg_sql_kafka_handler' LANGUAGE C STRICT;
+
+CREATE FOREIGN DATA WRAPPER kseg_kafka HANDLER kseg.kafka_handler VALIDATOR kseg.kafka_validator;
+COMMENT ON FOREIGN DATA WRAPPER kseg_kafka IS 'Kafka, or another service with its protocol';
+
+CREATE FUNCTION kseg.connect_kafka(
+    bootstrap_servers text, security_protocol text DEFAULT NULL, sasl_mechanism text DEFAULT NULL,
+    sasl_username text DEFAULT NULL, sasl_password text DEFAULT NULL, server text DEFAULT 'kafka',
+    for_role text DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'kseg_sql_connect_kafka' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION kseg.connect_kafka(text, text, text, text, text, text, text) IS
+    'create a server for Kafka and a user mapping with the password, if there is one; again: replace the password';
+
+-- COPY kseg.kafka_password (server, sasl_username, sasl_password) FROM STDIN: connect_kafka without the password in any
+-- statement.
+CREATE VIEW kseg.kafka_password AS
+    SELECT NULL::pg_catalog.text AS sasl_username, NULL::pg_catalog.text AS sasl_password,
+           NULL::pg_catalog.text AS ssl_key_password, NULL::pg_catalog.text AS server,
+           NULL::pg_catalog.text AS bootstrap_servers, NULL::pg_catalog.text AS security_protocol,
+           NULL::pg_catalog.text AS sasl_mechanism, NULL::pg_catalog.text AS for_role
+    WHERE false;
+COMMENT ON VIEW kseg.kafka_password IS 'COPY a password into it and no log ever sees it; it is never shown again';
+CREATE FUNCTION kseg.kafka_password_begin() RETURNS trigger
+AS 'MODULE_PATHNAME', 'kseg_sql_kafka_password_begin' LANGUAGE C;
+CREATE TRIGGER kafka_password_begin BEFORE INSERT ON kseg.kafka_password
+    FOR EACH STATEMENT EXECUTE FUNCTION kseg.kafka_password_begin();
+CREATE FUNCTION kseg.kafka_password_insert() RETURNS trigger
+AS 'MODULE_PATHNAME', 'kseg_sql_kafka_password_insert' LANGUAGE C;
+CREATE TRIGGER kafka_password_insert INSTEAD OF INSERT ON kseg.kafka_password
+    FOR EACH ROW EXECUTE FUNCTION kseg.kafka_password_insert();
+REVOKE ALL ON kseg.kafka_password FROM PUBLIC;
+GRANT INSERT ON kseg.kafka_password TO PUBLIC;
+
 CREATE FUNCTION kseg.test_server(server text)
 RETURNS TABLE ("check" text, ok boolean, detail text, hint text)
 AS 'MODULE_PATHNAME', 'kseg_sql_test_server' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -241,6 +279,49 @@ COMMENT ON FUNCTION kseg.segment_preview(text, text, text, text, text, text, tex
     'the exact JSON, bytes and problems of the first rows of a query; sends nothing';
 
 ---------------------------------------------------------------------------------------------------------------------
+-- Rows to Kafka
+---------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION kseg.kafka_produce_from_query(
+    query text, topic text DEFAULT NULL, key text DEFAULT NULL, value text DEFAULT NULL,
+    headers text DEFAULT NULL, partition text DEFAULT NULL, event_time text DEFAULT NULL, server text DEFAULT 'kafka',
+    exclude text[] DEFAULT NULL, nulls text DEFAULT 'send', transactional boolean DEFAULT false,
+    on_invalid text DEFAULT 'dead_letter', on_failure text DEFAULT 'error', row_limit bigint DEFAULT NULL,
+    timeout interval DEFAULT NULL)
+RETURNS TABLE (
+    run uuid, rows bigint, sent bigint, invalid bigint, rejected bigint, retries bigint, bytes bigint, bytes_on_wire bigint,
+    elapsed interval, first_problem text)
+AS 'MODULE_PATHNAME', 'kseg_sql_kafka_produce' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION kseg.kafka_produce_from_query(text, text, text, text, text, text, text, text, text[], text, boolean, text, text, bigint, interval) IS
+    'produce the rows of a query to a Kafka topic; returns one row of figures';
+
+CREATE FUNCTION kseg.kafka_produce_from_table(
+    relation regclass, topic text DEFAULT NULL, key text DEFAULT NULL, value text DEFAULT NULL,
+    headers text DEFAULT NULL, partition text DEFAULT NULL, event_time text DEFAULT NULL, server text DEFAULT 'kafka',
+    exclude text[] DEFAULT NULL, nulls text DEFAULT 'send', transactional boolean DEFAULT false,
+    on_invalid text DEFAULT 'dead_letter', on_failure text DEFAULT 'error', row_limit bigint DEFAULT NULL,
+    timeout interval DEFAULT NULL)
+RETURNS TABLE (
+    run uuid, rows bigint, sent bigint, invalid bigint, rejected bigint, retries bigint, bytes bigint, bytes_on_wire bigint,
+    elapsed interval, first_problem text)
+AS 'MODULE_PATHNAME', 'kseg_sql_kafka_produce' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION kseg.kafka_produce_from_table(regclass, text, text, text, text, text, text, text, text[], text, boolean, text, text, bigint, interval) IS
+    'produce the rows of a table or view to a Kafka topic; returns one row of figures';
+
+CREATE FUNCTION kseg.kafka_preview(
+    query text, topic text DEFAULT NULL, key text DEFAULT NULL, value text DEFAULT NULL, headers text DEFAULT NULL,
+    partition text DEFAULT NULL, event_time text DEFAULT NULL, exclude text[] DEFAULT NULL, nulls text DEFAULT 'send',
+    row_limit bigint DEFAULT 10)
+RETURNS TABLE (
+    topic text, partition integer, key text, value text, headers text, event_time timestamptz, bytes integer, problems text[])
+AS 'MODULE_PATHNAME', 'kseg_sql_kafka_preview' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION kseg.kafka_preview(text, text, text, text, text, text, text, text[], text, bigint) IS
+    'the messages that the first rows of a query would be, their bytes and problems; sends nothing';
+
+---------------------------------------------------------------------------------------------------------------------
 -- What runs leave
 ---------------------------------------------------------------------------------------------------------------------
 
@@ -279,7 +360,13 @@ CREATE TABLE kseg.dead_letter_entry (
     message_id text,
     status integer,
     reason text NOT NULL,
-    event json
+    event json,
+    -- Kafka's messages; event is the value, if it is JSON.
+    topic text,
+    partition integer,
+    key bytea,
+    value bytea,
+    headers jsonb
 );
 CREATE INDEX dead_letter_entry_run ON kseg.dead_letter_entry (run);
 CREATE INDEX dead_letter_entry_created ON kseg.dead_letter_entry (created);
@@ -311,7 +398,8 @@ REVOKE ALL ON kseg.run FROM PUBLIC;
 GRANT SELECT ON kseg.run TO PUBLIC;
 
 CREATE VIEW kseg.dead_letter WITH (security_barrier = true) AS
-    SELECT e.id, e.run, e.run_by, e.created, e.server, e.call, e.row, e.user_id, e.message_id, e.status, e.reason, e.event
+    SELECT e.id, e.run, e.run_by, e.created, e.server, e.call, e.row, e.user_id, e.message_id, e.status, e.reason, e.event,
+           e.topic, e.partition, e.key, e.value, e.headers
     FROM kseg.dead_letter_entry e
     WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r
                   WHERE r.rolname OPERATOR(pg_catalog.=) e.run_by::pg_catalog.name
@@ -319,7 +407,7 @@ CREATE VIEW kseg.dead_letter WITH (security_barrier = true) AS
        OR EXISTS (SELECT FROM pg_catalog.pg_roles r
                   WHERE r.rolname OPERATOR(pg_catalog.=) CURRENT_USER AND r.rolsuper);
 COMMENT ON VIEW kseg.dead_letter IS
-    'undelivered events of the roles that you are or belong to; status: HTTP status, NULL: never sent. DELETE discards';
+    'undelivered events of the roles that you are or belong to; status: HTTP''s, or Kafka''s error; NULL: never sent. DELETE discards';
 REVOKE ALL ON kseg.dead_letter FROM PUBLIC;
 GRANT SELECT, DELETE ON kseg.dead_letter TO PUBLIC;
 

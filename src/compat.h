@@ -16,6 +16,10 @@
 #error "kseg needs PostgreSQL 15 or later"
 #endif
 
+#include "access/xact.h"
+#include "common/jsonapi.h"
+#include "executor/executor.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
@@ -24,7 +28,14 @@
 #include "utils/memutils.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h" /* 18: 393e0d231, WaitEventSet left latch.h */
+#include "commands/explain_format.h" /* 18: ExplainProperty… and ExplainState left explain.h */
+#include "commands/explain_state.h"
 #endif
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h" /* 16: d9f7f5d32, soft errors */
+#include "varatt.h"          /* 16: d952373a9, SET_VARSIZE and its like left postgres.h */
+#endif
+#include "optimizer/pathnode.h"
 
 /*
  * PG_FUNCTION_INFO_V1 marks functions for export only from 16 on (089480c07); kseg.map does the exporting on every
@@ -86,10 +97,117 @@ kseg_compat_backend_status(int index)
 #endif
 }
 
+/*
+ * 16 (a61b1f748): whose rights a statement's relation is reached with has a function of its own; InvalidOid would be nobody. A
+ * partition that rows are routed to has no range table entry, and is reached with its root's.
+ */
+static inline Oid
+kseg_compat_result_user(ResultRelInfo *result, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecGetResultRelCheckAsUser(result, estate);
+#else
+	ResultRelInfo *named = result->ri_RangeTableIndex != 0 ? result : result->ri_RootResultRelInfo;
+	RangeTblEntry *entry = exec_rt_fetch(named->ri_RangeTableIndex, estate);
+
+	return OidIsValid(entry->checkAsUser) ? entry->checkAsUser : GetUserId();
+#endif
+}
+
+/* 16 (the JSON parser without throwing): what it calls back returns how it went. */
+#if PG_VERSION_NUM >= 160000
+typedef JsonParseErrorType KsegJsonAction;
+#define KSEG_JSON_GO_ON return JSON_SUCCESS
+#else
+typedef void KsegJsonAction;
+#define KSEG_JSON_GO_ON return
+#endif
+
+/* 17 (1c99cde2f): the lexer may be the caller's. Of JSON in UTF-8, with strings unescaped; lives in the current memory context. */
+static inline JsonLexContext *
+kseg_compat_json_lex(const char *json, int length)
+{
+#if PG_VERSION_NUM >= 170000
+	return makeJsonLexContextCstringLen(NULL, json, length, PG_UTF8, true);
+#else
+	return makeJsonLexContextCstringLen(unconstify(char *, json), length, PG_UTF8, true);
+#endif
+}
+
 /* 17: intervals may be infinite (519fc1bd9). */
 #if PG_VERSION_NUM < 170000
 #define INTERVAL_NOT_FINITE(i) false
 #define INTERVAL_IS_NOBEGIN(i) false
 #endif
+
+/* 16 (d9f7f5d32): input functions can report what is wrong with a text without raising it. */
+static inline bool
+kseg_compat_has_soft_errors(void)
+{
+#if PG_VERSION_NUM >= 160000
+	return true;
+#else
+	return false;
+#endif
+}
+
+/*
+ * Call an input function. False: the text is wrong, and *error says why (palloc'd). A type whose function knows no soft errors
+ * raises it all the same. Before 16 never to be called.
+ */
+static inline bool
+kseg_compat_input_soft(FmgrInfo *input, char *text, Oid ioparam, int32 typmod, Datum *value,
+                       ErrorData **error)
+{
+#if PG_VERSION_NUM >= 160000
+	ErrorSaveContext context = {.type = T_ErrorSaveContext, .details_wanted = true};
+
+	if (InputFunctionCallSafe(input, text, ioparam, typmod, (Node *) &context, value))
+		return true;
+	*error = context.error_data;
+#endif
+	return false;
+}
+
+/* 17 (0075d7894): an internal subtransaction may begin while a parallel query is under way. */
+static inline bool
+kseg_compat_subtransaction_allowed(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return true;
+#else
+	return !IsInParallelMode();
+#endif
+}
+
+/* 16 (a61b1f748): as whom a foreign table is read stands in the plan, before that in the range table. */
+static inline Oid
+kseg_compat_scan_user(const ForeignScanState *node)
+{
+	const ForeignScan *plan = (const ForeignScan *) node->ss.ps.plan;
+#if PG_VERSION_NUM >= 160000
+	Oid user = plan->checkAsUser;
+#else
+	Oid user = exec_rt_fetch(plan->scan.scanrelid, node->ss.ps.state)->checkAsUser;
+#endif
+
+	return OidIsValid(user) ? user : GetUserId();
+}
+
+/* 17 (9e9931d2b) adds fdw_restrictinfo, 18 (e22253467) the count of disabled nodes: both mean nothing to a plain scan. */
+static inline ForeignPath *
+kseg_compat_foreign_path(PlannerInfo *root, RelOptInfo *rel, Cost startup_cost, Cost total_cost)
+{
+#if PG_VERSION_NUM >= 180000
+	return create_foreignscan_path(root, rel, NULL, rel->rows, 0, startup_cost, total_cost, NIL,
+	                               rel->lateral_relids, NULL, NIL, NIL);
+#elif PG_VERSION_NUM >= 170000
+	return create_foreignscan_path(root, rel, NULL, rel->rows, startup_cost, total_cost, NIL,
+	                               rel->lateral_relids, NULL, NIL, NIL);
+#else
+	return create_foreignscan_path(root, rel, NULL, rel->rows, startup_cost, total_cost, NIL,
+	                               rel->lateral_relids, NULL, NIL);
+#endif
+}
 
 #endif /* KSEG_COMPAT_H */

@@ -9,10 +9,7 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/varlena.h"
 
 #include "event/event_tree.h"
 
@@ -94,21 +91,6 @@ event_field_words(KsegField field)
 	return rules[field].words;
 }
 
-const char *
-event_name_utf8(const char *name)
-{
-	int length = strlen(name);
-
-	if (GetDatabaseEncoding() == PG_SQL_ASCII)
-	{
-		if (!pg_verify_mbstr(PG_UTF8, name, length, true))
-			ereport(ERROR, (errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
-			                errmsg("the name \"%s\" is not valid UTF-8", name)));
-		return name;
-	}
-	return pg_server_to_any(name, length, PG_UTF8);
-}
-
 /* The column argument that the caller gave for a field, or NULL. */
 static const char *
 rule_argument(const FieldRule *rule, const KsegMapping *mapping)
@@ -118,136 +100,13 @@ rule_argument(const FieldRule *rule, const KsegMapping *mapping)
 	return *(const char *const *) ((const char *) mapping + rule->argument_at);
 }
 
-static const char *
-column_name(const KsegSorting *sorting, int i)
-{
-	return NameStr(TupleDescAttr(sorting->desc, i)->attname);
-}
-
-/* The column nearest to a misspelled name, or NULL. Half the name's letters may differ, as in PostgreSQL's own hints. */
-static const char *
-column_nearest(const KsegSorting *sorting, const char *name)
-{
-	int length = strlen(name);
-	int best = Min(length / 2, 4) + 1;
-	const char *nearest = NULL;
-
-	for (int i = 0; i < sorting->desc->natts; i++)
-	{
-		const char *candidate = column_name(sorting, i);
-		int distance;
-
-		if (length > NAMEDATALEN)
-			break;
-		distance =
-		    varstr_levenshtein_less_equal(name, length, candidate, strlen(candidate), 1, 1, 1, best, true);
-		if (distance < best)
-		{
-			best = distance;
-			nearest = candidate;
-		}
-	}
-	return nearest;
-}
-
-/* The one column of this name, from 0; -1: none that is not excluded. */
-static int
-column_find(const KsegSorting *sorting, const char *name)
-{
-	for (int i = 0; i < sorting->desc->natts; i++)
-	{
-		if (!sorting->excluded[i] && strcmp(column_name(sorting, i), name) == 0)
-			return i;
-	}
-	return -1;
-}
-
-static void
-column_refuse_unknown(const KsegSorting *sorting, const char *argument, const char *name)
-{
-	const char *nearest = column_nearest(sorting, name);
-
-	ereport(ERROR,
-	        (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("the query's result has no column \"%s\"", name),
-	         errdetail("The argument %s names it.", argument),
-	         nearest != NULL ? errhint("Perhaps you meant the column \"%s\".", nearest) : 0));
-}
-
-/* The column that an argument names. */
-static int
-column_named(const KsegSorting *sorting, const char *argument, const char *name)
-{
-	int i = column_find(sorting, name);
-
-	if (i >= 0)
-		return i;
-	for (i = 0; i < sorting->desc->natts; i++)
-	{
-		if (sorting->excluded[i] && strcmp(column_name(sorting, i), name) == 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			                errmsg("column \"%s\" is named by %s and by exclude", name, argument)));
-	}
-	column_refuse_unknown(sorting, argument, name);
-	return -1;
-}
-
-/* exclude may name a column that is there twice: that is one way to be rid of it. */
-static void
-columns_exclude(KsegSorting *sorting, List *names)
-{
-	ListCell *cell;
-
-	foreach (cell, names)
-	{
-		const char *name = lfirst(cell);
-		bool found = false;
-
-		for (int i = 0; i < sorting->desc->natts; i++)
-		{
-			if (strcmp(column_name(sorting, i), name) != 0)
-				continue;
-			sorting->excluded[i] = true;
-			found = true;
-		}
-		if (!found)
-			column_refuse_unknown(sorting, "exclude", name);
-	}
-}
-
 static void
 columns_list(KsegSorting *sorting, List *names)
 {
 	ListCell *cell;
 
 	foreach (cell, names)
-		sorting->listed[column_named(sorting, "properties", lfirst(cell))] = true;
-}
-
-/* Every column that is not excluded has a name, and only one has it. */
-static void
-columns_check_names(const KsegSorting *sorting)
-{
-	int used = 0;
-
-	for (int i = 0; i < sorting->desc->natts; i++)
-	{
-		const char *name = column_name(sorting, i);
-
-		if (sorting->excluded[i])
-			continue;
-		used++;
-		if (strcmp(name, "?column?") == 0 || name[0] == '\0')
-			ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-			                errmsg("column %d of the query's result has no name", i + 1),
-			                errhint("Name it with AS, or leave it out with exclude.")));
-		if (column_find(sorting, name) != i)
-			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
-			                errmsg("the query's result has two columns \"%s\"", name),
-			                errhint("Rename one with AS.")));
-	}
-	if (used == 0)
-		ereport(ERROR,
-		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the query's result has no columns")));
+		sorting->listed[result_column_named(&sorting->result, "properties", lfirst(cell))] = true;
 }
 
 static void
@@ -292,12 +151,12 @@ field_find(const KsegSorting *sorting, KsegField field)
 	if (!(rule->calls & (1 << sorting->mapping->call)))
 		return -1;
 	if (argument != NULL)
-		return column_named(sorting, rule->argument, argument);
+		return result_column_named(&sorting->result, rule->argument, argument);
 	/* Beside a constant event, a column called event is a property. */
 	if (field == KSEG_FIELD_EVENT && sorting->mapping->event != NULL)
 		return -1;
-	snake = column_find(sorting, rule->snake);
-	camel = column_find(sorting, rule->name);
+	snake = result_column_find(&sorting->result, rule->snake);
+	camel = result_column_find(&sorting->result, rule->name);
 	if (snake >= 0 && camel >= 0 && snake != camel)
 		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_COLUMN),
 		                errmsg("columns \"%s\" and \"%s\" are the same field", rule->snake, rule->name),
@@ -316,16 +175,6 @@ field_check_type(const FieldRule *rule, const KsegColumn *column)
 	                errhint("%s", rule->hint)));
 }
 
-/* Put column i to use. */
-void
-event_column_open(KsegSorting *sorting, int i, KsegColumn *column)
-{
-	column->attribute = i + 1;
-	column->name = pstrdup(column_name(sorting, i));
-	column->type =
-	    event_type_create(CurrentMemoryContext, TupleDescAttr(sorting->desc, i)->atttypid, column->name);
-}
-
 static void
 fields_sort(KsegSorting *sorting)
 {
@@ -336,7 +185,7 @@ fields_sort(KsegSorting *sorting)
 
 		if (i < 0)
 			continue;
-		event_column_open(sorting, i, column);
+		result_column_open(&sorting->result, i, column);
 		field_check_type(&rules[field], column);
 		sorting->taken[i] = true;
 	}
@@ -378,17 +227,13 @@ event_columns_sort(const KsegMapping *mapping, TupleDesc desc)
 	KsegSorting sorting = {0};
 
 	sorting.mapping = mapping;
-	sorting.desc = desc;
 	sorting.columns = palloc0(sizeof(KsegColumns));
-	sorting.excluded = palloc0(sizeof(bool) * (desc->natts + 1));
 	sorting.listed = palloc0(sizeof(bool) * (desc->natts + 1));
 	sorting.taken = palloc0(sizeof(bool) * (desc->natts + 1));
-	for (int i = 0; i < desc->natts; i++)
-		sorting.excluded[i] = TupleDescAttr(desc, i)->attisdropped;
 
 	mapping_check(mapping);
-	columns_exclude(&sorting, mapping->exclude);
-	columns_check_names(&sorting);
+	result_columns_init(&sorting.result, desc, mapping->exclude);
+	result_columns_check_names(&sorting.result);
 	if (mapping->has_properties)
 		columns_list(&sorting, mapping->properties);
 	fields_sort(&sorting);

@@ -9,7 +9,7 @@
 #define KSEG_EVENT_COLUMNS_H
 
 #include "event/event.h"
-#include "event/json_value.h"
+#include "event/result_columns.h"
 
 /* In the order in which an event has them. */
 typedef enum KsegField
@@ -29,14 +29,6 @@ typedef enum KsegField
 	KSEG_FIELD_MESSAGE_ID,
 	KSEG_FIELD_COUNT
 } KsegField;
-
-/* A column of the result that is used. */
-typedef struct KsegColumn
-{
-	int attribute;    /* from 1; 0: there is none */
-	const char *name; /* as in the result, for messages */
-	KsegType *type;
-} KsegColumn;
 
 /* A place in the event's JSON: a column's value, or an object with members. */
 typedef struct KsegNode
@@ -66,8 +58,5 @@ extern const char *event_field_words(KsegField field);
 
 /* Sort the columns in the current memory context. ERRORs: see event_plan_create. */
 extern KsegColumns *event_columns_sort(const KsegMapping *mapping, TupleDesc desc);
-
-/* A name in the database's encoding as UTF-8, or an ERROR. */
-extern const char *event_name_utf8(const char *name);
 
 #endif /* KSEG_EVENT_COLUMNS_H */

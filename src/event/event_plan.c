@@ -22,27 +22,20 @@ step_add(KsegPlan *plan, KsegStepKind kind)
 	return step;
 }
 
-/* The bytes before a value, padded for copying in blocks. */
+/* The bytes before a value. */
 static void
 step_set_lead(KsegStep *step, StringInfo text)
 {
-	step->lead_length = text->len;
-	enlargeStringInfo(text, KSEG_LEAD_BLOCK);
-	memset(text->data + text->len, 0, KSEG_LEAD_BLOCK);
+	json_lead_pad(text);
 	step->lead = text->data;
+	step->lead_length = text->len;
 }
 
 /* `"key":` and what more */
 static void
 step_set_key(KsegStep *step, const char *key, const char *more)
 {
-	StringInfoData text;
-
-	initStringInfo(&text);
-	json_write_string(&text, key, strlen(key));
-	json_write_char(&text, ':');
-	json_write_bytes(&text, more, strlen(more));
-	step_set_lead(step, &text);
+	step->lead = json_lead_make(key, more, &step->lead_length);
 }
 
 static int
@@ -155,7 +148,7 @@ event_add(KsegPlan *plan, const char *constant)
 	text_add(plan, KSEG_FIELD_EVENT);
 	if (constant == NULL)
 		return;
-	name = pstrdup(event_name_utf8(constant));
+	name = pstrdup(result_name_utf8(constant));
 	initStringInfo(&text);
 	json_write_bytes(&text, "\"event\":", 8);
 	json_write_string(&text, name, strlen(name));

@@ -22,15 +22,12 @@ typedef enum KsegStepKind
 	KSEG_STEP_CLOSE     /* and ends */
 } KsegStepKind;
 
-/* Leads are padded to whole blocks, so that they are copied in moves of fixed size. */
-#define KSEG_LEAD_BLOCK 16
-
 typedef struct KsegStep
 {
 	KsegStepKind kind;
-	bool send_null; /* NULL is written as null */
-	int item;       /* in items, -1: not part of the message id */
-	const char *lead;
+	bool send_null;   /* NULL is written as null */
+	int item;         /* in items, -1: not part of the message id */
+	const char *lead; /* json_write_lead */
 	int lead_length;
 	KsegField field;   /* TEXT */
 	KsegColumn column; /* VALUE */

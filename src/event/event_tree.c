@@ -76,8 +76,8 @@ node_step(KsegNode *node, const char *key, const char *column)
 static void
 node_place(KsegSorting *sorting, KsegNode *node, const char *path, int i)
 {
-	const char *column = NameStr(TupleDescAttr(sorting->desc, i)->attname);
-	char *key = pstrdup(event_name_utf8(path));
+	const char *column = result_column_name(&sorting->result, i);
+	char *key = pstrdup(result_name_utf8(path));
 	KsegNode *leaf;
 
 	for (;;)
@@ -100,7 +100,7 @@ node_place(KsegSorting *sorting, KsegNode *node, const char *path, int i)
 		node_refuse_nesting(node_column_name(leaf), column);
 	leaf = node_create(node->path, key, false);
 	leaf->hashed = node->hashed;
-	event_column_open(sorting, i, &leaf->column);
+	result_column_open(&sorting->result, i, &leaf->column);
 	node->children = lappend(node->children, leaf);
 }
 
@@ -128,7 +128,7 @@ name_is_context(const char *name)
 static void
 rest_place(KsegSorting *sorting, int i)
 {
-	const char *name = NameStr(TupleDescAttr(sorting->desc, i)->attname);
+	const char *name = result_column_name(&sorting->result, i);
 	KsegColumns *columns = sorting->columns;
 
 	if (name_is_context(name))
@@ -160,13 +160,13 @@ event_tree_grow(KsegSorting *sorting)
 	columns->context = root_create(sorting, KSEG_FIELD_CONTEXT, mapping->context);
 	columns->integrations = root_create(sorting, KSEG_FIELD_INTEGRATIONS, mapping->integrations);
 
-	for (int i = 0; i < sorting->desc->natts; i++)
+	for (int i = 0; i < sorting->result.desc->natts; i++)
 	{
-		if (sorting->excluded[i])
+		if (sorting->result.excluded[i])
 			continue;
 		/* A listed column is a property, whatever else it is. */
 		if (sorting->listed[i])
-			node_place(sorting, columns->properties, NameStr(TupleDescAttr(sorting->desc, i)->attname), i);
+			node_place(sorting, columns->properties, result_column_name(&sorting->result, i), i);
 		else if (!sorting->taken[i])
 			rest_place(sorting, i);
 	}

@@ -116,16 +116,7 @@ event_begin(KsegPlan *plan, TupleTableSlot *slot, uint64 row)
 static inline void
 lead_write(StringInfo out, const KsegStep *step)
 {
-	char *to = json_reserve(out, step->lead_length + KSEG_LEAD_BLOCK);
-	const char *from = step->lead;
-
-	for (int left = step->lead_length; left > 0; left -= KSEG_LEAD_BLOCK)
-	{
-		memcpy(to, from, KSEG_LEAD_BLOCK);
-		to += KSEG_LEAD_BLOCK;
-		from += KSEG_LEAD_BLOCK;
-	}
-	out->len += step->lead_length;
+	json_write_lead(out, step->lead, step->lead_length);
 }
 
 static void

@@ -2,7 +2,7 @@
  * json_number.c
  *	  Numbers: integers, floats, numeric.
  *
- * Owns: which numbers are JSON numbers. An integer that a double cannot hold exactly is written as a string (design.md,
+ * Owns: which numbers are JSON numbers. For Segment an integer that a double cannot hold exactly is written as a string (design.md,
  * "Columns to fields"); any other number is one, in its shortest or its own digits. NaN and infinity have no JSON form.
  */
 #include "postgres.h"
@@ -52,7 +52,7 @@ json_write_int64(KsegWriter *writer, int64 value)
 {
 	StringInfo out = writer->out;
 	char *to = json_reserve(out, MAXINT8LEN + 3);
-	bool quoted = value > KSEG_INTEGER_MAX || value < -KSEG_INTEGER_MAX;
+	bool quoted = (value > KSEG_INTEGER_MAX || value < -KSEG_INTEGER_MAX) && !writer->lossless;
 
 	if (quoted)
 		*to++ = '"';
@@ -231,7 +231,7 @@ json_write_numeric(KsegWriter *writer, struct varlena *value, bool as_written)
 		number_write_special(writer, kind == SPECIAL_NAN, kind != SPECIAL_POSITIVE);
 		return;
 	}
-	quoted = !as_written && numeric_is_beyond(&parts);
+	quoted = !as_written && !writer->lossless && numeric_is_beyond(&parts);
 	/* Sign, point, two quotes, and one group that the scale may cut. */
 	to = json_reserve(out, (Max(parts.weight, 0) + 2) * DIGITS_OF_A_GROUP + parts.scale + 4);
 	if (quoted)

@@ -3,8 +3,9 @@
  *	  Times: ISO 8601, UTC, whatever the session's TimeZone, DateStyle and IntervalStyle are.
  *
  * Owns: "YYYY-MM-DDTHH:MM:SS.mmmZ" for timestamptz, timestamp and date (those without a zone are read as UTC), with the
- * expanded years of ECMA-262 where four digits do not do; "HH:MM:SS[.ffffff]"; ISO durations. Microseconds are floored
- * to milliseconds, before 1970 too, so that a time never moves into the future.
+ * expanded years of ECMA-262 where four digits do not do; "HH:MM:SS[.ffffff]"; ISO durations. For Segment microseconds are
+ * floored to milliseconds, before 1970 too, so that a time never moves into the future. A lossless writer (Kafka) writes
+ * them where there are any, and a date as "YYYY-MM-DD".
  */
 #include "postgres.h"
 
@@ -24,6 +25,13 @@ pair_write(char *to, unsigned value)
 	to[0] = '0' + value / 10;
 	to[1] = '0' + value % 10;
 	return to + 2;
+}
+
+static inline char *
+thousandths_write(char *to, unsigned value)
+{
+	*to = '0' + value / 100;
+	return pair_write(to + 1, value % 100);
 }
 
 /* Write the day's "YYYY-MM-DDT" into writer->day; false: its year has more than six digits. */
@@ -51,20 +59,29 @@ day_write(KsegWriter *writer, int64 day)
 	return true;
 }
 
-/* Append the time of milliseconds into a day. */
+/* Have the day's text in the writer; false, with a trouble: it has none. */
+static inline bool
+day_find(KsegWriter *writer, int64 day)
+{
+	if ((writer->day.day == day && writer->day.length != 0) || day_write(writer, day))
+		return true;
+	json_write_trouble(writer, "a year beyond 999999 has no ISO 8601 form");
+	return false;
+}
+
+/* Append the time of microseconds into a day. */
 static void
-instant_write(KsegWriter *writer, int64 day, int milliseconds)
+instant_write(KsegWriter *writer, int64 day, int64 microseconds)
 {
 	StringInfo out = writer->out;
 	int at = out->len;
+	int milliseconds = (int) (microseconds / 1000);
+	int rest = (int) (microseconds % 1000);
 	int seconds = milliseconds / 1000;
-	char *to = json_reserve(out, sizeof(writer->day.text) + 16);
+	char *to = json_reserve(out, sizeof(writer->day.text) + 20);
 
-	if ((writer->day.day != day || writer->day.length == 0) && !day_write(writer, day))
-	{
-		json_write_trouble(writer, "a year beyond 999999 has no ISO 8601 form");
+	if (!day_find(writer, day))
 		return;
-	}
 	*to++ = '"';
 	memcpy(to, writer->day.text, sizeof(writer->day.text));
 	to = pair_write(to + writer->day.length, seconds / SECS_PER_HOUR);
@@ -73,8 +90,9 @@ instant_write(KsegWriter *writer, int64 day, int milliseconds)
 	*to++ = ':';
 	to = pair_write(to, seconds % SECS_PER_MINUTE);
 	*to++ = '.';
-	*to++ = '0' + milliseconds % 1000 / 100;
-	to = pair_write(to, milliseconds % 100);
+	to = thousandths_write(to, milliseconds % 1000);
+	if (rest != 0 && writer->lossless)
+		to = thousandths_write(to, rest);
 	*to++ = 'Z';
 	*to++ = '"';
 	out->len = to - out->data;
@@ -117,7 +135,7 @@ json_write_timestamp(KsegWriter *writer, Timestamp value)
 		rest += USECS_PER_DAY;
 		day--;
 	}
-	instant_write(writer, day, (int) (rest / 1000));
+	instant_write(writer, day, rest);
 	instant_note(writer, value);
 }
 
@@ -127,6 +145,12 @@ json_write_date(KsegWriter *writer, DateADT value)
 	if (unlikely(DATE_NOT_FINITE(value)))
 	{
 		time_write_infinity(writer, DATE_IS_NOBEGIN(value));
+		return;
+	}
+	if (writer->lossless)
+	{
+		if (day_find(writer, value))
+			json_write_plain(writer, writer->day.text, writer->day.length - 1); /* without the T */
 		return;
 	}
 	instant_write(writer, value, 0);

@@ -3,7 +3,7 @@
  *	  Plain values to JSON: everything that does not hold other values.
  *
  * Owns: one small encoder a type. Refuses: to choose among them, which event_types.c does once a run, and to read values
- * over KSEG_VALUE_MAX.
+ * over the writer's limits.
  */
 #include "postgres.h"
 
@@ -15,24 +15,24 @@
 #include "event/json_value.h"
 
 bool
-json_value_oversize(Datum value)
+json_value_oversize(Datum value, int max)
 {
 	struct varlena *raw = (struct varlena *) DatumGetPointer(value);
 
 	if (VARATT_IS_4B_U(raw))
-		return VARSIZE_4B(raw) > KSEG_VALUE_MAX;
+		return VARSIZE_4B(raw) > max;
 	/* A pointer to an external value looks short too. */
 	if (VARATT_IS_SHORT(raw) && !VARATT_IS_EXTERNAL(raw))
 		return false;
-	return toast_raw_datum_size(value) > KSEG_VALUE_MAX;
+	return toast_raw_datum_size(value) > max;
 }
 
 struct varlena *
 json_value_open(KsegWriter *writer, Datum value)
 {
-	if (unlikely(json_value_oversize(value)))
+	if (unlikely(json_value_oversize(value, writer->value_max)))
 	{
-		json_write_trouble(writer, "value is over 1 MB");
+		json_write_trouble(writer, writer->too_large);
 		return NULL;
 	}
 	return PG_DETOAST_DATUM_PACKED(value);
@@ -41,9 +41,9 @@ json_value_open(KsegWriter *writer, Datum value)
 struct varlena *
 json_value_open_aligned(KsegWriter *writer, Datum value)
 {
-	if (unlikely(json_value_oversize(value)))
+	if (unlikely(json_value_oversize(value, writer->container_max)))
 	{
-		json_write_trouble(writer, "value is over 1 MB");
+		json_write_trouble(writer, writer->too_large);
 		return NULL;
 	}
 	return PG_DETOAST_DATUM(value);
@@ -263,13 +263,13 @@ json_encode_jsonb(KsegWriter *writer, KsegType *type, Datum value)
 static bool
 function_refuses(KsegWriter *writer, KsegType *type, Datum value)
 {
-	if (!type->varlena || !json_value_oversize(value))
+	if (!type->varlena || !json_value_oversize(value, writer->value_max))
 	{
 		if (type->settings)
 			event_settings_enter(writer);
 		return false;
 	}
-	json_write_trouble(writer, "value is over 1 MB");
+	json_write_trouble(writer, writer->too_large);
 	return true;
 }
 
@@ -295,8 +295,8 @@ json_encode_output(KsegWriter *writer, KsegType *type, Datum value)
 		return;
 	text = OutputFunctionCall(&type->function, value);
 	length = strlen(text);
-	if (length > KSEG_VALUE_MAX)
-		json_write_trouble(writer, "value is over 1 MB");
+	if (length > writer->value_max)
+		json_write_trouble(writer, writer->too_large);
 	else
 		text_write(writer, text, length);
 }
@@ -344,7 +344,7 @@ bool
 json_value_text(KsegWriter *writer, KsegType *type, Datum value, const char **text, int *length)
 {
 	/* What most ids are, without a copy. */
-	if (type->encode == json_encode_text && !json_value_oversize(value))
+	if (type->encode == json_encode_text && !json_value_oversize(value, writer->value_max))
 	{
 		struct varlena *plain = PG_DETOAST_DATUM_PACKED(value);
 

@@ -105,15 +105,15 @@ extern void json_encode_multirange(KsegWriter *writer, KsegType *type, Datum val
  */
 extern bool json_value_text(KsegWriter *writer, KsegType *type, Datum value, const char **text, int *length);
 
-/* Is a varlena value larger than KSEG_VALUE_MAX? Reads its header only. */
-extern bool json_value_oversize(Datum value);
+/* Has a varlena more than max bytes, its header included? Reads its header only. */
+extern bool json_value_oversize(Datum value, int max);
 
 /*
- * A varlena, detoasted but perhaps with a short header; NULL: too large, and null and a trouble were written.
- * What is neither compressed, external nor large costs two comparisons.
+ * A varlena, detoasted but perhaps with a short header; NULL: over the writer's value_max, and null and a trouble were
+ * written. What is neither compressed, external nor large costs two comparisons.
  */
 extern struct varlena *json_value_open(KsegWriter *writer, Datum value);
-/* The same with a full, aligned header. */
+/* The same with a full, aligned header, of what holds values: up to container_max. */
 extern struct varlena *json_value_open_aligned(KsegWriter *writer, Datum value);
 
 /* event_settings.c: fixed settings for output functions, until the row ends. */

@@ -46,6 +46,8 @@ json_writer_init(KsegWriter *writer)
 
 	memset(writer, 0, sizeof(*writer));
 	initStringInfo(&writer->exact);
+	writer->value_max = writer->container_max = KSEG_VALUE_MAX;
+	writer->too_large = "value is over 1 MB";
 	writer->convert = encoding != PG_UTF8;
 	if (writer->convert && encoding != PG_SQL_ASCII)
 	{
@@ -181,6 +183,27 @@ json_write_string(StringInfo out, const char *text, int length)
 	}
 	*to++ = '"';
 	out->len = to - out->data;
+}
+
+void
+json_lead_pad(StringInfo text)
+{
+	enlargeStringInfo(text, KSEG_LEAD_BLOCK);
+	memset(text->data + text->len, 0, KSEG_LEAD_BLOCK);
+}
+
+const char *
+json_lead_make(const char *key, const char *more, int *length)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	json_write_string(&text, key, strlen(key));
+	json_write_char(&text, ':');
+	json_write_bytes(&text, more, strlen(more));
+	json_lead_pad(&text);
+	*length = text.len;
+	return text.data;
 }
 
 static int

@@ -19,10 +19,13 @@
 #include "utils/jsonb.h"
 
 /*
- * A value of more bytes is not even read (detoasted): it can never be part of an event of 32 kB, and the bound keeps
- * the worst event (every byte escaped, a base object, a preview of many) far from StringInfo's limit of 1 GB.
+ * For Segment a value of more bytes is not even read (detoasted): it can never be part of an event of 32 kB, and the bound
+ * keeps the worst event (every byte escaped, a base object, a preview of many) far from StringInfo's limit of 1 GB.
  */
 #define KSEG_VALUE_MAX (1024 * 1024)
+
+/* Leads (`"name":`) are padded to whole blocks, so that they are copied in moves of fixed size. */
+#define KSEG_LEAD_BLOCK 16
 
 /* Largest integer that every JSON reader takes exactly: 2^53 (IEEE double). */
 #define KSEG_INTEGER_MAX INT64CONST(9007199254740992)
@@ -66,23 +69,33 @@ typedef struct KsegDay
 typedef struct KsegWriter
 {
 	StringInfo out;
-	KsegCanon *canon;    /* where the encoder at work notes the value; never NULL */
-	const char *trouble; /* why the value just written is null; NULL: nothing is wrong */
-	int stop;            /* out->len at which arrays and objects are cut short */
-	int depth;           /* above 0 inside an array, a composite or a range */
-	bool spelled;        /* inside a range, which is a string: NaN and infinity are words there */
-	bool convert;        /* the database is not UTF8 */
-	Oid conversion;      /* its conversion to UTF8; InvalidOid: none needed, only verified */
-	int settings;        /* nest level of the fixed settings (event_settings.c); 0: not entered */
+	KsegCanon *canon;      /* where the encoder at work notes the value; never NULL */
+	const char *trouble;   /* why the value just written is null; NULL: nothing is wrong */
+	int value_max;         /* a plain value of more bytes, its header included, is not read */
+	int container_max;     /* nor an array, composite, range or jsonb of more */
+	const char *too_large; /* what its trouble then is */
+	bool
+	    lossless; /* for Kafka: integers of any size are numbers, times have their microseconds, a date is a date */
+	int stop;       /* out->len at which arrays and objects are cut short */
+	int depth;      /* above 0 inside an array, a composite or a range */
+	bool spelled;   /* inside a range, which is a string: NaN and infinity are words there */
+	bool convert;   /* the database is not UTF8 */
+	Oid conversion; /* its conversion to UTF8; InvalidOid: none needed, only verified */
+	int settings;   /* nest level of the fixed settings (event_settings.c); 0: not entered */
 	KsegDay day;
 	StringInfoData exact; /* int64 microseconds of the row's nested timestamps */
 } KsegWriter;
 
-/* Make a writer in the current memory context, for the encoding of this database. */
+/* Make a writer in the current memory context, for the encoding of this database and for Segment's rules. */
 extern void json_writer_init(KsegWriter *writer);
 
 /* Append a JSON string. text is UTF-8. */
 extern void json_write_string(StringInfo out, const char *text, int length);
+
+/* `"key":` and what more, for json_write_lead: padded, in the current memory context. key is UTF-8. */
+extern const char *json_lead_make(const char *key, const char *more, int *length);
+/* Pad what text holds to be a lead. */
+extern void json_lead_pad(StringInfo text);
 
 /*
  * The text as UTF-8: itself, or converted into the current memory context. False, with a trouble: no UTF-8 of it.
@@ -131,6 +144,21 @@ json_write_char(StringInfo out, char c)
 {
 	*json_reserve(out, 1) = c;
 	out->len++;
+}
+
+/* Append a lead that json_lead_make or json_lead_pad has padded. */
+static inline void
+json_write_lead(StringInfo out, const char *lead, int length)
+{
+	char *to = json_reserve(out, length + KSEG_LEAD_BLOCK);
+
+	for (int left = length; left > 0; left -= KSEG_LEAD_BLOCK)
+	{
+		memcpy(to, lead, KSEG_LEAD_BLOCK);
+		to += KSEG_LEAD_BLOCK;
+		lead += KSEG_LEAD_BLOCK;
+	}
+	out->len += length;
 }
 
 /* Close what was opened: the comma behind the last member becomes the bracket. */

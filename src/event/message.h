@@ -55,6 +55,9 @@ extern KsegMessagePlan *message_plan_create(const KsegMessageMapping *mapping, T
  */
 extern bool message_write(KsegMessagePlan *plan, TupleTableSlot *slot, uint64 row, StringInfo out);
 
+/* Is the value of every message JSON (or NULL): made of columns, or a column of type json or jsonb? */
+extern bool message_value_is_json(const KsegMessagePlan *plan);
+
 /* After message_write, until the next one. */
 extern const KsegProblem *message_problems(const KsegMessagePlan *plan, int *count);
 

@@ -31,6 +31,12 @@
  */
 #define LINK_INPUT_START (16 * 1024)
 
+/*
+ * While records are pulled: two frames of them (KSEG_RECORDS_FRAME), so that a call of the system brings at least one whole one
+ * and what is left of the next, which moves to the front, is the smaller part. It stays in the second level cache.
+ */
+#define LINK_INPUT_PULL (128 * 1024)
+
 static dlist_head open_links = DLIST_STATIC_INIT(open_links);
 static uint32 link_wait_event = 0;
 
@@ -113,14 +119,14 @@ link_lose(KsegLink *link)
 	link->pid = 0;
 }
 
-/* Read one chunk of what has arrived, without waiting. False: nothing has, or the courier is lost. */
+/* Read what has arrived into room bytes or more, without waiting. False: nothing has, or the courier is lost. */
 static bool
-link_receive_chunk(KsegLink *link)
+link_receive_chunk(KsegLink *link, int room)
 {
 	ssize_t got;
 
 	/* Room for what is missing of a frame: at most KSEG_FRAME_MAX, then whoever takes frames objects. */
-	enlargeStringInfo(&link->input, LINK_INPUT_START);
+	enlargeStringInfo(&link->input, room);
 	do
 		got = recv(link->socket, link->input.data + link->input.len, link->input.maxlen - link->input.len - 1,
 		           0);
@@ -136,7 +142,7 @@ link_receive_chunk(KsegLink *link)
 static void
 link_receive(KsegLink *link)
 {
-	while (link->state == KSEG_LINK_OPEN && link_receive_chunk(link))
+	while (link->state == KSEG_LINK_OPEN && link_receive_chunk(link, LINK_INPUT_START))
 		link_take_frames(link);
 }
 
@@ -385,7 +391,7 @@ link_pull(KsegLink *link, KsegFrame *frame)
 		else if (link->state == KSEG_LINK_OPEN)
 		{
 			link_pull_compact(link);
-			if (!link_receive_chunk(link))
+			if (!link_receive_chunk(link, LINK_INPUT_PULL))
 				link_wait_event_of(link, WL_SOCKET_READABLE);
 		}
 	}

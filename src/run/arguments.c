@@ -18,29 +18,8 @@
 #include "run/arguments.h"
 #include "server/option.h"
 
-static const char *const nulls_choices[] = {"omit", "send", NULL};
 static const char *const on_invalid_choices[] = {"dead_letter", "skip", "error", NULL}; /* as KsegOnInvalid */
 static const char *const on_failure_choices[] = {"error", "report", NULL};
-static const char *const call_choices[] = {"track",  "identify", "group", "page",
-                                           "screen", "alias",    NULL}; /* as KsegCall */
-
-/* Arguments that name a column or a constant, and where they go. */
-static const struct
-{
-	const char *name;
-	size_t offset; /* of a const char * in KsegMapping */
-} mapping_arguments[] = {
-    {"event", offsetof(KsegMapping, event)},
-    {"event_column", offsetof(KsegMapping, event_column)},
-    {"user_id", offsetof(KsegMapping, user_id)},
-    {"anonymous_id", offsetof(KsegMapping, anonymous_id)},
-    {"group_id", offsetof(KsegMapping, group_id)},
-    {"previous_id", offsetof(KsegMapping, previous_id)},
-    {"name", offsetof(KsegMapping, name)},
-    {"category", offsetof(KsegMapping, category)},
-    {"event_time", offsetof(KsegMapping, event_time)},
-    {"message_id", offsetof(KsegMapping, message_id)},
-};
 
 /* ---------- by name ---------- */
 
@@ -82,6 +61,14 @@ arguments_text(const KsegArguments *arguments, const char *name)
 	Datum value;
 
 	return arguments_find(arguments, name, &value) ? TextDatumGetCString(value) : NULL;
+}
+
+bool
+arguments_bool(const KsegArguments *arguments, const char *name)
+{
+	Datum value;
+
+	return arguments_find(arguments, name, &value) && DatumGetBool(value);
 }
 
 bool
@@ -134,8 +121,7 @@ arguments_object(const KsegArguments *arguments, const char *name)
 
 /* ---------- what they mean ---------- */
 
-/* The index of the argument's value among the choices; the first one when it is not given. */
-static int
+int
 arguments_choice(const KsegArguments *arguments, const char *name, const char *const *choices)
 {
 	char *value = arguments_text(arguments, name);
@@ -155,30 +141,6 @@ arguments_choice(const KsegArguments *arguments, const char *name, const char *c
 	ereport(ERROR,
 	        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid value for %s: \"%s\"", name, value),
 	         near ? errhint("Perhaps you meant '%s'.", near) : errhint("Valid values are %s.", all.data)));
-}
-
-static void
-arguments_of_mapping(KsegMapping *mapping, const KsegArguments *arguments)
-{
-	bool given;
-
-	for (int i = 0; i < lengthof(mapping_arguments); i++)
-		*(const char **) ((char *) mapping + mapping_arguments[i].offset) =
-		    arguments_text(arguments, mapping_arguments[i].name);
-	mapping->properties = arguments_text_list(arguments, "properties", &mapping->has_properties);
-	if (!mapping->has_properties)
-		mapping->properties = arguments_text_list(arguments, "traits", &mapping->has_properties);
-	mapping->exclude = arguments_text_list(arguments, "exclude", &given);
-	mapping->context = arguments_object(arguments, "context");
-	mapping->integrations = arguments_object(arguments, "integrations");
-	mapping->send_nulls = arguments_choice(arguments, "nulls", nulls_choices) == 1;
-	if (mapping->event != NULL && mapping->event_column != NULL)
-		ereport(
-		    ERROR,
-		    (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("event and event_column exclude each other"),
-		     errhint("event is the same name for every row; event_column names the column that has it.")));
-	if (mapping->event != NULL && mapping->event[0] == '\0')
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("event must not be empty")));
 }
 
 /* SELECT * FROM the relation's quoted name: row security, column rights, views and partitions follow from the query. */
@@ -231,8 +193,8 @@ arguments_timeout(const KsegArguments *arguments)
 	return (int) ms;
 }
 
-static void
-arguments_of_query(KsegRunArguments *run, const KsegArguments *arguments)
+void
+arguments_of_run(KsegRunArguments *run, const KsegArguments *arguments, const char *server)
 {
 	int64 limit = 0;
 
@@ -244,36 +206,12 @@ arguments_of_query(KsegRunArguments *run, const KsegArguments *arguments)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("query must not be NULL")));
 	run->server = arguments_text(arguments, "server");
 	if (run->server == NULL)
-		run->server = "segment";
+		run->server = server;
 	if (arguments_int64(arguments, "row_limit", &limit) && limit < 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("row_limit must be at least 1"),
 		                errhint("Leave it out, or give NULL, to take all rows.")));
 	run->row_limit = limit;
-}
-
-void
-arguments_of_run(KsegRunArguments *run, FunctionCallInfo fcinfo, KsegCall call)
-{
-	KsegArguments arguments;
-
-	arguments_read(&arguments, fcinfo);
-	memset(run, 0, sizeof(*run));
-	run->mapping.call = call;
-	arguments_of_query(run, &arguments);
-	arguments_of_mapping(&run->mapping, &arguments);
-	run->on_invalid = (KsegOnInvalid) arguments_choice(&arguments, "on_invalid", on_invalid_choices);
-	run->report = arguments_choice(&arguments, "on_failure", on_failure_choices) == 1;
-	run->timeout = arguments_timeout(&arguments);
-}
-
-void
-arguments_of_preview(KsegRunArguments *run, FunctionCallInfo fcinfo)
-{
-	KsegArguments arguments;
-
-	arguments_read(&arguments, fcinfo);
-	memset(run, 0, sizeof(*run));
-	run->mapping.call = (KsegCall) arguments_choice(&arguments, "call", call_choices);
-	arguments_of_query(run, &arguments);
-	arguments_of_mapping(&run->mapping, &arguments);
+	run->on_invalid = (KsegOnInvalid) arguments_choice(arguments, "on_invalid", on_invalid_choices);
+	run->report = arguments_choice(arguments, "on_failure", on_failure_choices) == 1;
+	run->timeout = arguments_timeout(arguments);
 }

@@ -2,16 +2,17 @@
  * arguments.h
  *	  The named arguments of a kseg function, found by their names in pg_proc.
  *
- * The six calls share most of their arguments but not their positions; a name says what is meant in one place for all.
+ * Functions share most of their arguments but not their positions; a name says what is meant in one place for all.
  */
 #ifndef KSEG_ARGUMENTS_H
 #define KSEG_ARGUMENTS_H
 
 #include "postgres.h"
 #include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 
-#include "event/event.h"
-#include "sink/segment_sink.h"
+#include "sink/sink.h"
 
 typedef struct KsegArguments
 {
@@ -20,10 +21,9 @@ typedef struct KsegArguments
 	char **names; /* of input arguments, in order */
 } KsegArguments;
 
-/* What a run was called with. */
+/* What every run was called with. */
 typedef struct KsegRunArguments
 {
-	KsegMapping mapping;
 	const char *query;
 	const char *server;
 	KsegOnInvalid on_invalid;
@@ -37,15 +37,18 @@ extern void arguments_read(KsegArguments *arguments, FunctionCallInfo fcinfo);
 
 /* Each returns NULL, or nothing, when the function has no such argument or it is NULL. palloc'd. */
 extern char *arguments_text(const KsegArguments *arguments, const char *name);
+extern bool arguments_bool(const KsegArguments *arguments, const char *name);
 extern bool arguments_int64(const KsegArguments *arguments, const char *name, int64 *value);
 extern List *arguments_text_list(const KsegArguments *arguments, const char *name, bool *given);
 extern Jsonb *arguments_object(const KsegArguments *arguments, const char *name);
 
+/* The index of a value among the choices, which end with NULL; the first one when it is not given. ERROR for another. */
+extern int arguments_choice(const KsegArguments *arguments, const char *name, const char *const *choices);
+
 /*
- * Everything a run or a preview takes, checked (22023 and 22004 with hints). The query comes from query, or from relation
- * as SELECT * FROM its quoted name.
+ * What runs and previews take alike, checked (22023 and 22004 with hints). The query comes from query, or from relation as
+ * SELECT * FROM its quoted name; server is the one that an argument not given means.
  */
-extern void arguments_of_run(KsegRunArguments *run, FunctionCallInfo fcinfo, KsegCall call);
-extern void arguments_of_preview(KsegRunArguments *run, FunctionCallInfo fcinfo);
+extern void arguments_of_run(KsegRunArguments *run, const KsegArguments *arguments, const char *server);
 
 #endif /* KSEG_ARGUMENTS_H */

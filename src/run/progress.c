@@ -4,7 +4,7 @@
  *
  * PostgreSQL gives every backend 20 integers for progress (backend_progress.h); a command number of our own keeps them
  * apart from VACUUM's and others', whose views filter by theirs. Nothing but integers fits, so the last error travels as
- * HTTP status and libcurl's code.
+ * HTTP status and libcurl's code, or as librdkafka's.
  */
 #include "postgres.h"
 
@@ -41,7 +41,8 @@ enum
 	PROGRESS_RETRIES,
 	PROGRESS_PAUSED_MS,
 	PROGRESS_LAST_STATUS, /* HTTP, 0: none */
-	PROGRESS_LAST_ERROR,  /* CURLcode, 0: none */
+	PROGRESS_LAST_ERROR,  /* CURLcode or rd_kafka_resp_err_t, 0: none */
+	PROGRESS_KIND,        /* a KsegSinkKind */
 	PROGRESS_COUNT
 };
 
@@ -52,6 +53,7 @@ static struct
 {
 	pg_uuid_t run;
 	Oid server;
+	KsegSinkKind kind;
 	TimestampTz started;
 	KsegPhase phase;
 } progress_run;
@@ -67,13 +69,15 @@ progress_announce(void)
 	pgstat_progress_update_param(PROGRESS_RUN_LOW, halves[1]);
 	pgstat_progress_update_param(PROGRESS_STARTED, progress_run.started);
 	pgstat_progress_update_param(PROGRESS_PHASE, progress_run.phase);
+	pgstat_progress_update_param(PROGRESS_KIND, progress_run.kind);
 }
 
 void
-progress_start(const pg_uuid_t *run, Oid server)
+progress_start(const pg_uuid_t *run, Oid server, KsegSinkKind kind)
 {
 	progress_run.run = *run;
 	progress_run.server = server;
+	progress_run.kind = kind;
 	progress_run.started = GetCurrentTimestamp();
 	progress_run.phase = KSEG_PHASE_STARTING;
 	progress_announce();
@@ -87,29 +91,29 @@ progress_phase(KsegPhase phase)
 }
 
 void
-progress_update(const KsegSegmentSink *sink)
+progress_update(const KsegSink *sink)
 {
 	static const int indexes[] = {
 	    PROGRESS_ROWS,     PROGRESS_SENT,    PROGRESS_IN_FLIGHT, PROGRESS_REPEATED,    PROGRESS_INVALID,
 	    PROGRESS_REJECTED, PROGRESS_RETRIES, PROGRESS_PAUSED_MS, PROGRESS_LAST_STATUS, PROGRESS_LAST_ERROR};
-	const KsegWireStatus *status = link_status(segment_sink_link(sink));
+	const KsegWireStatus *status = link_status(sink_link(sink));
 	KsegFigures figures;
 	int64 values[lengthof(indexes)];
 
 	/* The abort of any subtransaction ends it: an exception that a function of the query catches is enough. */
 	if (MyBEEntry != NULL && MyBEEntry->st_progress_command != PROGRESS_COMMAND)
 		progress_announce();
-	segment_sink_figures(sink, &figures);
+	sink_figures(sink, &figures);
 	values[0] = figures.rows;
 	values[1] = figures.sent;
-	values[2] = link_in_flight(segment_sink_link(sink));
+	values[2] = link_in_flight(sink_link(sink));
 	values[3] = figures.repeated;
 	values[4] = figures.invalid;
 	values[5] = figures.rejected;
 	values[6] = figures.retries;
 	values[7] = status->paused_ms;
 	values[8] = status->last_status;
-	values[9] = status->last_error;
+	values[9] = (int32) status->last_error;
 	pgstat_progress_update_multi_param(lengthof(indexes), indexes, values);
 }
 
@@ -121,9 +125,57 @@ progress_end(void)
 
 /* ---------- looking at it ---------- */
 
+/*
+ * librdkafka's codes that a run meets while it still goes on (rdkafka.h): its own are negative, those that a broker answers are
+ * Kafka's. kseg.so does not link it, so the others stay numbers.
+ */
+static const struct
+{
+	int code;
+	const char *words;
+} kafka_errors[] = {
+    {-195, "a broker closed the connection or cannot be reached"},
+    {-193, "a broker's name cannot be resolved"},
+    {-192, "a message was not acknowledged in time"},
+    {-190, "there is no such partition"},
+    {-188, "there is no such topic"},
+    {-187, "all brokers are down"},
+    {-185, "a request was not answered in time"},
+    {-181, "TLS failed"},
+    {-169, "authentication failed"},
+    {3, "a broker knows no such topic or partition"},
+    {5, "a partition has no leader"},
+    {6, "a broker is no longer a partition's leader"},
+    {7, "a broker's replicas did not answer in time"},
+    {10, "a message is too large for its topic"},
+    {14, "a coordinator is loading"},
+    {15, "a coordinator is not available"},
+    {16, "a broker is no longer the coordinator"},
+    {19, "a partition has too few replicas in sync"},
+    {20, "a partition has too few replicas in sync"},
+    {29, "no right to a topic"},
+    {32, "a message's timestamp is out of the topic's range"},
+    {51, "a transaction is still being ended"},
+    {56, "a broker's disk failed"},
+    {87, "a broker refused a message as invalid"},
+};
+
+static char *
+progress_kafka_error(int64 code)
+{
+	for (int i = 0; i < lengthof(kafka_errors); i++)
+	{
+		if (kafka_errors[i].code == code)
+			return psprintf("%s (Kafka error %d)", kafka_errors[i].words, kafka_errors[i].code);
+	}
+	return psprintf("Kafka error " INT64_FORMAT, code);
+}
+
 static char *
 progress_last_error(const int64 *params)
 {
+	if (params[PROGRESS_KIND] == KSEG_SINK_KAFKA)
+		return params[PROGRESS_LAST_ERROR] != 0 ? progress_kafka_error(params[PROGRESS_LAST_ERROR]) : NULL;
 	if (params[PROGRESS_LAST_ERROR] != 0)
 		return psprintf("network error (libcurl code " INT64_FORMAT ")", params[PROGRESS_LAST_ERROR]);
 	if (params[PROGRESS_LAST_STATUS] != 0)

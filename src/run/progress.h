@@ -8,7 +8,7 @@
 #include "postgres.h"
 #include "utils/uuid.h"
 
-#include "sink/segment_sink.h"
+#include "sink/sink.h"
 
 typedef enum KsegPhase
 {
@@ -19,9 +19,9 @@ typedef enum KsegPhase
 } KsegPhase;
 
 /* Take the slot: one run at a time in a backend. Ends by itself with the transaction. */
-extern void progress_start(const pg_uuid_t *run, Oid server);
+extern void progress_start(const pg_uuid_t *run, Oid server, KsegSinkKind kind);
 extern void progress_phase(KsegPhase phase);
-extern void progress_update(const KsegSegmentSink *sink);
+extern void progress_update(const KsegSink *sink);
 extern void progress_end(void);
 
 #endif /* KSEG_PROGRESS_H */

@@ -7,7 +7,7 @@
 #include "utils/builtins.h"
 
 #include "link/link_text.h"
-#include "run/segment_run.h"
+#include "run/run.h"
 
 /* SQLSTATEs by reason: class 08 is what a job may try again, 28 and 42 want a human. */
 static const struct
@@ -57,10 +57,8 @@ run_failure_of_link(KsegLink *link)
 		return failure_make(failure_sqlerrcode(failure->reason), failure->message, failure->detail,
 		                    failure->hint);
 	if (link_state(link) == KSEG_LINK_LOST)
-		return failure_make(
-		    ERRCODE_CONNECTION_FAILURE, "kseg's courier was lost",
-		    psprintf("The process %s.", link_end_words(link)),
-		    "Repeat the run: events that had arrived keep their ids, so Segment drops the repeats.");
+		return failure_make(ERRCODE_CONNECTION_FAILURE, "kseg's courier was lost",
+		                    psprintf("The process %s.", link_end_words(link)), NULL);
 	return NULL;
 }
 

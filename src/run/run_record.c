@@ -20,7 +20,7 @@
 #include "utils/syscache.h"
 
 #include "kseg.h"
-#include "run/segment_run.h"
+#include "run/run.h"
 
 /*
  * The owner of one of kseg's tables. Its triggers and rules would run as that owner, who may be a superuser, with rows that
@@ -75,8 +75,8 @@ record_run(const KsegRun *run, const char *role)
 	Datum values[] = {
 	    UUIDPGetDatum(&run->id),
 	    CStringGetTextDatum(role),
-	    CStringGetTextDatum(run->server->name),
-	    CStringGetTextDatum(event_call_name(run->arguments->mapping.call)),
+	    CStringGetTextDatum(run->server),
+	    CStringGetTextDatum(run->call),
 	    TimestampTzGetDatum(run->started),
 	    TimestampTzGetDatum(run->ended),
 	    Int64GetDatum(figures->rows),
@@ -106,17 +106,21 @@ record_run(const KsegRun *run, const char *role)
 static void
 record_letters(const KsegRun *run, const char *role)
 {
-	static const char *const statement = "INSERT INTO kseg.dead_letter_entry (run, run_by, server, call, "
-	                                     "row, user_id, message_id, status, reason, event) "
-	                                     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::pg_catalog.json)";
-	Oid types[] = {UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID};
+	static const char *const statement =
+	    "INSERT INTO kseg.dead_letter_entry (run, run_by, server, call, "
+	    "row, user_id, message_id, status, reason, event, topic, partition, key, "
+	    "value, headers) "
+	    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::pg_catalog.json, "
+	    "$11, $12, $13, $14, $15::pg_catalog.jsonb)";
+	Oid types[] = {UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID,  TEXTOID,  TEXTOID, INT4OID,
+	               TEXTOID, TEXTOID, TEXTOID, INT4OID, BYTEAOID, BYTEAOID, TEXTOID};
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(run->letter_desc, &TTSOpsMinimalTuple);
 	SPIPlanPtr plan = SPI_prepare(statement, lengthof(types), types);
 	Datum values[lengthof(types)] = {UUIDPGetDatum(&run->id), CStringGetTextDatum(role),
-	                                 CStringGetTextDatum(run->server->name),
-	                                 CStringGetTextDatum(event_call_name(run->arguments->mapping.call))};
-	char nulls[lengthof(types) + 1] = "          ";
+	                                 CStringGetTextDatum(run->server), CStringGetTextDatum(run->call)};
+	char nulls[lengthof(types) + 1] = "               ";
 
+	StaticAssertStmt(lengthof(types) == 4 + KSEG_LETTER_COLUMNS, "one parameter for each column of a letter");
 	if (plan == NULL)
 		elog(ERROR, "could not record dead letters: %s", SPI_result_code_string(SPI_result));
 	while (tuplestore_gettupleslot(run->letters, true, false, slot))

@@ -16,15 +16,15 @@
 
 #include "event/event.h"
 #include "event/repeat.h"
-#include "run/arguments.h"
 #include "run/query.h"
 #include "run/result_set.h"
+#include "run/segment_arguments.h"
 #include "server/segment_server.h"
 
 typedef struct KsegPreview
 {
 	DestReceiver receiver; /* first */
-	const KsegRunArguments *arguments;
+	const KsegSegmentArguments *arguments;
 	KsegNamespace ns;
 	MemoryContext context;
 	MemoryContext row_context;
@@ -92,7 +92,7 @@ preview_receive(TupleTableSlot *slot, DestReceiver *receiver)
 	preview_put(preview, valid && repeat_set_add(preview->repeats, event_id(preview->plan)));
 	MemoryContextSwitchTo(previous);
 	MemoryContextReset(preview->row_context);
-	return preview->arguments->row_limit == 0 || preview->rows < preview->arguments->row_limit;
+	return preview->arguments->run.row_limit == 0 || preview->rows < preview->arguments->run.row_limit;
 }
 
 static void
@@ -116,7 +116,7 @@ preview_shutdown(DestReceiver *receiver)
 static void
 preview_find_namespace(KsegPreview *preview)
 {
-	KsegSegmentServer *server = segment_server_get(preview->arguments->server, true);
+	KsegSegmentServer *server = segment_server_get(preview->arguments->run.server, true);
 	char *write_key;
 
 	preview->ns.known = false;
@@ -124,7 +124,7 @@ preview_find_namespace(KsegPreview *preview)
 	{
 		ereport(NOTICE, (errmsg("message ids are not shown, because they depend on the write key"),
 		                 errdetail("Role \"%s\" has no write key for a server \"%s\".",
-		                           GetUserNameFromId(GetUserId(), false), preview->arguments->server)));
+		                           GetUserNameFromId(GetUserId(), false), preview->arguments->run.server)));
 		return;
 	}
 	write_key = segment_server_write_key(server);
@@ -141,11 +141,11 @@ PG_FUNCTION_INFO_V1(kseg_sql_segment_preview);
 Datum
 kseg_sql_segment_preview(PG_FUNCTION_ARGS)
 {
-	KsegRunArguments arguments;
+	KsegSegmentArguments arguments;
 	KsegPreview *preview = palloc0(sizeof(KsegPreview));
 
-	arguments_of_preview(&arguments, fcinfo);
-	query_check(arguments.query);
+	segment_arguments_of_preview(&arguments, fcinfo);
+	query_check(arguments.run.query);
 	preview->receiver.receiveSlot = preview_receive;
 	preview->receiver.rStartup = preview_startup;
 	preview->receiver.rShutdown = preview_shutdown;
@@ -157,7 +157,7 @@ kseg_sql_segment_preview(PG_FUNCTION_ARGS)
 	    AllocSetContextCreate(CurrentMemoryContext, "kseg preview row", ALLOCSET_DEFAULT_SIZES);
 	preview_find_namespace(preview);
 	preview->result = result_set_begin(fcinfo);
-	query_execute(arguments.query, &preview->receiver);
+	query_execute(arguments.run.query, &preview->receiver);
 	/* It may have spilled to files, which a transaction must not leave open. */
 	(void) repeat_set_finish(preview->repeats);
 	return (Datum) 0;

@@ -7,6 +7,9 @@
  */
 #include "postgres.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include "miscadmin.h"
 
 #include "server/endpoint.h"
@@ -61,23 +64,19 @@ endpoint_invalid(const char *endpoint, const char *hint)
 	                errmsg("invalid value for option \"endpoint\": \"%s\"", endpoint), errhint("%s", hint)));
 }
 
-/* The port in ":port", checked; returns what follows it. */
-static const char *
-endpoint_skip_port(const char *endpoint, const char *at)
+const char *
+endpoint_read_port(const char *at, int *port)
 {
-	int port = 0;
 	const char *start = ++at;
 
-	while (isdigit((unsigned char) *at) && port <= 65535)
-		port = port * 10 + (*at++ - '0');
-	if (at == start || port < 1 || port > 65535)
-		endpoint_invalid(endpoint, "The port is a number from 1 to 65535.");
-	return at;
+	*port = 0;
+	while (isdigit((unsigned char) *at) && *port <= 65535)
+		*port = *port * 10 + (*at++ - '0');
+	return at == start || *port < 1 || *port > 65535 ? NULL : at;
 }
 
-/* The host as a palloc'd string (IPv6 without brackets); *rest is what follows it. */
-static char *
-endpoint_host(const char *endpoint, const char *at, const char **rest)
+const char *
+endpoint_read_host(const char *at, char **host)
 {
 	size_t length;
 
@@ -85,27 +84,47 @@ endpoint_host(const char *endpoint, const char *at, const char **rest)
 	{
 		length = strspn(at + 1, "0123456789abcdefABCDEF:.");
 		if (length == 0 || at[1 + length] != ']')
-			endpoint_invalid(endpoint, "An IPv6 address stands in brackets: https://[::1]:8443.");
-		*rest = at + length + 2;
-		return pnstrdup(at + 1, length);
+			return NULL;
+		*host = pnstrdup(at + 1, length);
+		return at + length + 2;
 	}
 	length = strspn(at, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_");
 	if (length == 0)
-		endpoint_invalid(endpoint, "Write it as https://host, https://host:port or https://host/prefix.");
-	*rest = at + length;
-	return pnstrdup(at, length);
+		return NULL;
+	*host = pnstrdup(at, length);
+	return at + length;
 }
 
-/* Loopback by its looks. A name other than localhost could resolve to anything, so it does not count. */
-static bool
+/* The host as a palloc'd string (IPv6 without brackets) and what follows it and its port. */
+static const char *
+endpoint_host(const char *endpoint, const char *at, char **host)
+{
+	int port;
+
+	at = endpoint_read_host(at, host);
+	if (at == NULL)
+		endpoint_invalid(endpoint,
+		                 strchr(endpoint, '[') != NULL
+		                     ? "An IPv6 address stands in brackets: https://[::1]:8443."
+		                     : "Write it as https://host, https://host:port or https://host/prefix.");
+	if (*at != ':')
+		return at;
+	at = endpoint_read_port(at, &port);
+	if (at == NULL)
+		endpoint_invalid(endpoint, "The port is a number from 1 to 65535.");
+	return at;
+}
+
+bool
 endpoint_host_is_loopback(const char *host)
 {
-	unsigned int a, b, c, d;
-	char end;
+	struct in_addr ipv4;
+	struct in6_addr ipv6;
 
-	return pg_strcasecmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-	       (sscanf(host, "%u.%u.%u.%u%c", &a, &b, &c, &d, &end) == 4 && a == 127 && b < 256 && c < 256 &&
-	        d < 256);
+	/* inet_pton takes no leading zeros, which others read as octal: 0127.0.0.1 is elsewhere. */
+	return pg_strcasecmp(host, "localhost") == 0 ||
+	       (inet_pton(AF_INET, host, &ipv4) == 1 && ntohl(ipv4.s_addr) >> 24 == IN_LOOPBACKNET) ||
+	       (inet_pton(AF_INET6, host, &ipv6) == 1 && IN6_IS_ADDR_LOOPBACK(&ipv6));
 }
 
 static void
@@ -136,9 +155,7 @@ endpoint_check(const char *endpoint)
 		         errhint("An endpoint has no user name or password: the write key is the user mapping's.")));
 	if (!plaintext && strncmp(normal, "https://", 8) != 0)
 		endpoint_invalid(endpoint, "It begins with https:// (or http:// on this machine itself).");
-	host = endpoint_host(endpoint, normal + (plaintext ? 7 : 8), &at);
-	if (*at == ':')
-		at = endpoint_skip_port(endpoint, at);
+	at = endpoint_host(endpoint, normal + (plaintext ? 7 : 8), &host);
 	endpoint_check_path(endpoint, at);
 	if (plaintext && !endpoint_host_is_loopback(host))
 		endpoint_invalid(

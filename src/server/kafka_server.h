@@ -2,7 +2,7 @@
  * kafka_server.h
  *	  Servers of the wrapper kseg_kafka: their options, who may use them, and what a courier is told of them.
  *
- * Owns: the option tables (server, user mapping, foreign table, column) and their checks, the look-up by name and role.
+ * Owns: the look-up by name and role, the beginning of CONFIG. The option tables and their checks are in kafka_options.h.
  * Refuses: to connect.
  */
 #ifndef KSEG_KAFKA_SERVER_H
@@ -39,18 +39,25 @@ typedef struct KsegKafkaServer
 	char *sasl_username;
 	char *sasl_password;
 	char *ssl_key_password;
+	bool mapping_of_public; /* not the role's own */
 } KsegKafkaServer;
 
 /*
- * The server of this name, or OID, with the mapping of role user (else PUBLIC's). ERRORs with hints: no such server (42704),
- * not a kseg_kafka server, no USAGE (42501), no mapping (42704), a SASL protocol without user name or password (42704).
+ * The server of this name, with the mapping of the current user (else PUBLIC's). ERRORs with hints: no such server (42704),
+ * not a kseg_kafka server (42809), no USAGE (42501), no mapping (42704), a SASL protocol without user name or password (42704).
  * missing_ok: NULL instead, when the server or the mapping is not there or may not be used.
+ *
+ * By OID, for a foreign table, with the mapping of role user (else PUBLIC's): the same but for USAGE, which PostgreSQL asks
+ * when the table is made; afterwards the right is the table's, as with every foreign data wrapper.
  */
 extern KsegKafkaServer *kafka_server_get(const char *name, bool missing_ok);
 extern KsegKafkaServer *kafka_server_get_by_oid(Oid server, Oid user);
 
 /* Is there such a server, and is it of this wrapper? For functions that take a server of any wrapper. */
 extern bool kafka_server_is_one(const char *name);
+
+/* Plaintext to brokers beyond this machine: a superuser has said so (kafka_validator.c). */
+extern bool kafka_server_is_plaintext_anywhere(const KsegKafkaServer *server);
 
 /*
  * Append what every Kafka job's CONFIG begins with (src/README.md): an object without its closing brace, to which the caller

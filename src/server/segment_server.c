@@ -15,13 +15,12 @@
 #include "pgstat.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
-#include "utils/syscache.h"
 
-#include "compat.h"
+#include "server/config_write.h"
 #include "server/endpoint.h"
 #include "server/option.h"
 #include "server/segment_server.h"
+#include "server/server_lookup.h"
 #include "wire/wire.h"
 
 /* Longest write key taken: Segment's have 32 characters, compatible receivers' up to about 60. */
@@ -31,31 +30,15 @@ static const char *const region_choices[] = {"us", "eu", NULL};
 static const char *const compression_choices[] = {"gzip", "none", NULL};
 
 static void
-segment_option_superuser(const char *option, bool mapping)
-{
-	if (!superuser())
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-		                errmsg("only superusers may set the option \"%s\" of a kseg_segment %s", option,
-		                       mapping ? "user mapping" : "server"),
-		                errdetail("It names a file that the server process reads.")));
-}
-
-static void
 segment_check_ca_file(const char *value)
 {
-	segment_option_superuser("ca_file", false);
-	if (!is_absolute_path(value))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		                errmsg("option \"ca_file\" must be an absolute path")));
+	option_check_file("ca_file", "kseg_segment server", value);
 }
 
 static void
 segment_check_write_key_file(const char *value)
 {
-	segment_option_superuser("write_key_file", true);
-	if (!is_absolute_path(value))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		                errmsg("option \"write_key_file\" must be an absolute path")));
+	option_check_file("write_key_file", "kseg_segment user mapping", value);
 }
 
 const char *
@@ -139,72 +122,24 @@ kseg_sql_segment_validator(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The server, after its checks; NULL when it is not there or may not be used and missing_ok. */
-static ForeignServer *
-segment_server_find(const char *name, bool missing_ok)
-{
-	ForeignServer *server = GetForeignServerByName(name, true);
-
-	if (server == NULL)
-	{
-		if (missing_ok)
-			return NULL;
-		ereport(
-		    ERROR,
-		    (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("server \"%s\" does not exist", name),
-		     errhint("Create it with SELECT kseg.connect_segment(write_key => '...'), or name another with "
-		             "server => '...'.")));
-	}
-	if (strcmp(GetForeignDataWrapper(server->fdwid)->fdwname, KSEG_SEGMENT_WRAPPER) != 0)
-		ereport(ERROR,
-		        (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-		         errmsg("server \"%s\" is not a server of the wrapper %s", name, KSEG_SEGMENT_WRAPPER)));
-	if (kseg_compat_server_aclcheck(server->serverid, GetUserId()) != ACLCHECK_OK)
-	{
-		if (missing_ok)
-			return NULL;
-		ereport(ERROR,
-		        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-		         errmsg("permission denied for foreign server %s", name),
-		         errhint("Its owner can GRANT USAGE ON FOREIGN SERVER %s TO %s.", quote_identifier(name),
-		                 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
-	}
-	return server;
-}
-
-static bool
-segment_server_has_mapping(Oid server)
-{
-	return SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(GetUserId()),
-	                             ObjectIdGetDatum(server)) ||
-	       SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
-	                             ObjectIdGetDatum(server));
-}
-
 KsegSegmentServer *
 segment_server_get(const char *name, bool missing_ok)
 {
-	ForeignServer *server = segment_server_find(name, missing_ok);
+	static const KsegServerWords words = {KSEG_SEGMENT_WRAPPER, "kseg.connect_segment(write_key => '...'"};
+	ForeignServer *server = server_lookup(name, &words, missing_ok);
+	UserMapping *mapping;
 	KsegSegmentServer *result;
 
-	if (server == NULL || (missing_ok && !segment_server_has_mapping(server->serverid)))
+	if (server == NULL)
 		return NULL;
-	if (!segment_server_has_mapping(server->serverid))
-		ereport(
-		    ERROR,
-		    (errcode(ERRCODE_UNDEFINED_OBJECT),
-		     errmsg("there is no user mapping of role \"%s\" for server \"%s\"",
-		            GetUserNameFromId(GetUserId(), false), name),
-		     errhint(
-		         "Say SELECT kseg.connect_segment(write_key => '...', server => %s), or let its owner do so "
-		         "with for_role => 'public'.",
-		         quote_literal_cstr(name))));
+	mapping = server_lookup_mapping(server, GetUserId(), &words, missing_ok);
+	if (mapping == NULL)
+		return NULL;
 	result = palloc0(sizeof(KsegSegmentServer));
 	result->oid = server->serverid;
 	result->name = pstrdup(server->servername);
 	option_read_list(segment_options, server->options, ForeignServerRelationId, result);
-	option_read_list(segment_options, GetUserMapping(GetUserId(), server->serverid)->options,
-	                 UserMappingRelationId, result);
+	option_read_list(segment_options, mapping->options, UserMappingRelationId, result);
 	result->endpoint =
 	    endpoint_normalize(result->endpoint ? result->endpoint : endpoint_of_region(result->region));
 	return result;
@@ -270,19 +205,6 @@ segment_server_write_key(const KsegSegmentServer *server)
 		                errhint("Say SELECT kseg.connect_segment(write_key => '...', server => %s).",
 		                        quote_literal_cstr(server->name))));
 	return pstrdup(server->write_key);
-}
-
-static void
-config_text(StringInfo json, const char *name, const char *value)
-{
-	appendStringInfo(json, "%s\"%s\":", json->data[json->len - 1] == '{' ? "" : ",", name);
-	escape_json(json, value);
-}
-
-static void
-config_int(StringInfo json, const char *name, int value)
-{
-	appendStringInfo(json, ",\"%s\":%d", name, value);
 }
 
 void

@@ -44,6 +44,9 @@ extern bool kafka_producer_turn(KsegKafkaProducer *producer);
 /* Send what is left, commit if transactional, wait until all is settled or the run has failed. */
 extern KsegLinkState kafka_producer_finish(KsegKafkaProducer *producer);
 
+/* Has the courier been told to end, and with that to commit? */
+extern bool kafka_producer_is_ending(const KsegKafkaProducer *producer);
+
 /* For state, failure, status (sent, rejected, retries, bytes). */
 extern KsegLink *kafka_producer_link(const KsegKafkaProducer *producer);
 

@@ -12,17 +12,12 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
-#include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "event/repeat.h"
-#include "sink/letter.h"
 #include "sink/segment_sink.h"
+#include "sink/sink_clock.h"
 
 /*
  * Rows of a slow query wait in a lane's buffer no longer than this, in ms: a fifth of the default upload_interval, so that
@@ -40,12 +35,10 @@ typedef struct KsegSinkLane
 	uint32 events;
 } KsegSinkLane;
 
-struct KsegSegmentSink
+typedef struct KsegSegmentSink
 {
-	DestReceiver receiver; /* first, PostgreSQL passes a pointer to it */
-	KsegSinkOptions options;
-	MemoryContext context;
-	MemoryContext letter_context; /* reset after each letter */
+	KsegSink base; /* first */
+	KsegSegmentDelivery delivery;
 	KsegPlan *plan;
 	KsegRepeatSet *repeats;
 	KsegRepeatSet *rejected; /* message ids of rejected events; NULL: none */
@@ -55,22 +48,9 @@ struct KsegSegmentSink
 	uint32 frame_events; /* events in a frame at most */
 	int64 flush_ms;      /* age at which buffers are flushed */
 	int64 flushed_at;
-	uint64 rows;
 	uint64 repeated;
-	uint64 invalid;
 	uint64 rejected_again; /* rejections of an event that had been rejected: a late repeat of it */
-	char *first_problem;
-};
-
-/* Milliseconds of a clock that costs a few ns to read and is right to about 4 ms. */
-static inline int64
-sink_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+} KsegSegmentSink;
 
 /* ---------- lanes ---------- */
 
@@ -86,7 +66,7 @@ sink_lane_clear(KsegSinkLane *lane)
 static void
 sink_create_lanes(KsegSegmentSink *sink)
 {
-	sink->lane_count = sink->options.server->connections;
+	sink->lane_count = sink->delivery.server->connections;
 	sink->lanes = palloc0(sizeof(KsegSinkLane) * sink->lane_count);
 	for (uint32 i = 0; i < sink->lane_count; i++)
 	{
@@ -116,7 +96,7 @@ sink_flush_lane(KsegSegmentSink *sink, uint32 index)
 	kseg_write_u32((uint8 *) lane->head.data + KSEG_FRAME_HEADER, lane->events);
 	alive = link_feed(sink->link, &batch);
 	sink_lane_clear(lane);
-	sink->options.progress(sink->options.argument, sink);
+	sink->base.options.progress(sink->base.options.argument, &sink->base);
 	return alive;
 }
 
@@ -133,38 +113,16 @@ sink_flush(KsegSegmentSink *sink)
 
 /* ---------- rows that are not sent ---------- */
 
+/* The row has a problem. event is its JSON. */
 static void
-sink_note_letter(KsegSegmentSink *sink, const KsegLetter *letter)
+sink_refuse_row(KsegSegmentSink *sink, const char *event, Size length)
 {
-	char *reason = letter_reason(letter);
+	KsegLetter letter = {.row = sink->base.rows, .event = event, .event_length = length};
 
-	if (sink->first_problem == NULL)
-		sink->first_problem = MemoryContextStrdup(sink->context, reason);
-	if (sink->options.letters != NULL &&
-	    (letter->http_status != 0 || sink->options.on_invalid != KSEG_ON_INVALID_SKIP))
-		letter_keep(letter, reason, sink->options.letters, sink->options.letter_desc);
-}
-
-/* The row has a problem: tell, keep or refuse, as on_invalid says. event is its JSON. */
-static void
-sink_take_invalid(KsegSegmentSink *sink, const char *event, Size length)
-{
-	MemoryContext previous = MemoryContextSwitchTo(sink->letter_context);
-	KsegLetter letter = {.row = sink->rows, .event = event, .event_length = length};
-
-	sink->invalid++;
 	letter.user = event_user(sink->plan);
 	letter.message_id = event_message_id(sink->plan);
 	letter.problems = event_problems(sink->plan, &letter.problem_count);
-	if (sink->options.on_invalid == KSEG_ON_INVALID_ERROR)
-		ereport(
-		    ERROR,
-		    (errcode(ERRCODE_DATA_EXCEPTION), errmsg("%s", letter_reason(&letter)),
-		     errhint(
-		         "Mend the row, or call with on_invalid => 'dead_letter' or 'skip' to send the others.")));
-	sink_note_letter(sink, &letter);
-	MemoryContextSwitchTo(previous);
-	MemoryContextReset(sink->letter_context);
+	sink_take_invalid(&sink->base, &letter);
 }
 
 /*
@@ -177,7 +135,7 @@ sink_is_rejected_again(KsegSegmentSink *sink, const KsegLetter *letter)
 		return false;
 	if (sink->rejected == NULL)
 	{
-		MemoryContext previous = MemoryContextSwitchTo(sink->context);
+		MemoryContext previous = MemoryContextSwitchTo(sink->base.context);
 
 		sink->rejected = repeat_set_create((Size) work_mem * 1024);
 		MemoryContextSwitchTo(previous);
@@ -195,20 +153,20 @@ sink_take_frame(void *argument, const KsegFrame *frame)
 
 	if (frame == NULL)
 	{
-		sink->options.progress(sink->options.argument, sink);
+		sink->base.options.progress(sink->base.options.argument, &sink->base);
 		return;
 	}
 	if (frame->type != KSEG_FRAME_REJECTED)
 		return;
-	previous = MemoryContextSwitchTo(sink->letter_context);
+	previous = MemoryContextSwitchTo(sink->base.letter_context);
 	if (!letter_of_frame(frame, &letter))
 		elog(ERROR, "kseg's courier sent a rejection that is none");
 	if (sink_is_rejected_again(sink, &letter))
 		sink->rejected_again++;
 	else
-		sink_note_letter(sink, &letter);
+		sink_take_letter(&sink->base, &letter);
 	MemoryContextSwitchTo(previous);
-	MemoryContextReset(sink->letter_context);
+	MemoryContextReset(sink->base.letter_context);
 }
 
 /* ---------- rows that are ---------- */
@@ -232,7 +190,7 @@ sink_take_back(KsegSegmentSink *sink, KsegSinkLane *lane, int start)
 	{
 		StringInfoData small;
 
-		MemoryContextSwitchTo(sink->context);
+		MemoryContextSwitchTo(sink->base.context);
 		initStringInfo(&small);
 		enlargeStringInfo(&small, KSEG_EVENTS_FRAME + KSEG_EVENT_MAX);
 		appendBinaryStringInfo(&small, lane->json.data, start);
@@ -245,7 +203,7 @@ sink_take_back(KsegSegmentSink *sink, KsegSinkLane *lane, int start)
 static uint32
 sink_write_event(KsegSegmentSink *sink, TupleTableSlot *slot)
 {
-	uint32 index = event_begin(sink->plan, slot, sink->rows) % sink->lane_count;
+	uint32 index = event_begin(sink->plan, slot, sink->base.rows) % sink->lane_count;
 	KsegSinkLane *lane = &sink->lanes[index];
 	int start = lane->json.len;
 	int begin;
@@ -257,7 +215,7 @@ sink_write_event(KsegSegmentSink *sink, TupleTableSlot *slot)
 	valid = event_write(sink->plan, &lane->json);
 	if (!valid)
 	{
-		sink_take_invalid(sink, lane->json.data + begin, lane->json.len - begin);
+		sink_refuse_row(sink, lane->json.data + begin, lane->json.len - begin);
 		sink_take_back(sink, lane, start);
 	}
 	else if (repeat_set_add(sink->repeats, event_id(sink->plan)))
@@ -266,7 +224,7 @@ sink_write_event(KsegSegmentSink *sink, TupleTableSlot *slot)
 		sink_take_back(sink, lane, start);
 	}
 	else
-		sink_accept(lane, sink->rows, lane->json.len - begin);
+		sink_accept(lane, sink->base.rows, lane->json.len - begin);
 	return index;
 }
 
@@ -274,18 +232,18 @@ static bool
 sink_receive(TupleTableSlot *slot, DestReceiver *receiver)
 {
 	KsegSegmentSink *sink = (KsegSegmentSink *) receiver;
-	MemoryContext previous = MemoryContextSwitchTo(sink->context);
+	MemoryContext previous = MemoryContextSwitchTo(sink->base.context);
 	bool more = true;
 	uint32 index;
 
-	sink->rows++;
+	sink->base.rows++;
 	index = sink_write_event(sink, slot);
 	if (sink->lanes[index].json.len >= KSEG_EVENTS_FRAME || sink->lanes[index].events >= sink->frame_events)
 		more = sink_flush_lane(sink, index);
 	if (more && sink_now() - sink->flushed_at >= sink->flush_ms)
 		more = sink_flush(sink);
 	MemoryContextSwitchTo(previous);
-	return more && (sink->options.row_limit == 0 || sink->rows < sink->options.row_limit);
+	return more && (sink->base.options.row_limit == 0 || sink->base.rows < sink->base.options.row_limit);
 }
 
 /* ---------- begin and end ---------- */
@@ -293,14 +251,14 @@ sink_receive(TupleTableSlot *slot, DestReceiver *receiver)
 static void
 sink_open_link(KsegSegmentSink *sink)
 {
-	const KsegSegmentServer *server = sink->options.server;
+	const KsegSegmentServer *server = sink->delivery.server;
 	KsegLinkCredit credit = {.lanes = sink->lane_count, .max_events = server->max_queue_size};
 	StringInfoData config;
 
 	credit.max_bytes = (uint64) sink->lane_count * KSEG_LANE_BYTES;
 	sink->link = link_open(sink_take_frame, sink);
 	initStringInfo(&config);
-	segment_server_config(server, sink->options.write_key, "segment_deliver", &config);
+	segment_server_config(server, sink->delivery.write_key, "segment_deliver", &config);
 	link_configure(sink->link, config.data, config.len, &credit);
 	explicit_bzero(config.data, config.len);
 	pfree(config.data);
@@ -311,11 +269,11 @@ static void
 sink_startup(DestReceiver *receiver, int operation, TupleDesc desc)
 {
 	KsegSegmentSink *sink = (KsegSegmentSink *) receiver;
-	MemoryContext previous = MemoryContextSwitchTo(sink->context);
+	MemoryContext previous = MemoryContextSwitchTo(sink->base.context);
 	KsegNamespace ns;
 
-	event_namespace_make(&ns, sink->options.write_key);
-	sink->plan = event_plan_create(sink->options.mapping, desc, &ns);
+	event_namespace_make(&ns, sink->delivery.write_key);
+	sink->plan = event_plan_create(sink->delivery.mapping, desc, &ns);
 	sink->repeats = repeat_set_create((Size) work_mem * 1024);
 	sink_create_lanes(sink);
 	sink_open_link(sink);
@@ -323,42 +281,11 @@ sink_startup(DestReceiver *receiver, int operation, TupleDesc desc)
 	MemoryContextSwitchTo(previous);
 }
 
-/* The executor's end; what is left in the buffers is segment_sink_finish's, where waiting costs no executor. */
 static void
-sink_shutdown(DestReceiver *receiver)
+sink_deliver_rest(KsegSink *base)
 {
-}
-
-KsegSegmentSink *
-segment_sink_create(const KsegSinkOptions *options)
-{
-	KsegSegmentSink *sink = palloc0(sizeof(KsegSegmentSink));
-
-	sink->receiver.receiveSlot = sink_receive;
-	sink->receiver.rStartup = sink_startup;
-	sink->receiver.rShutdown = sink_shutdown;
-	sink->receiver.rDestroy = sink_shutdown;
-	sink->receiver.mydest = DestTuplestore; /* anything but DestNone, which SPI takes for "discard" */
-	sink->options = *options;
-	sink->context = CurrentMemoryContext;
-	sink->letter_context =
-	    AllocSetContextCreate(CurrentMemoryContext, "kseg dead letter", ALLOCSET_DEFAULT_SIZES);
-	sink->flush_ms = Min(SINK_FLUSH_MS, options->server->upload_interval);
-	/* Half a lane's share at most, so that with a small max_queue_size the next frame can fill while one is in flight. */
-	sink->frame_events = Max(1, options->server->max_queue_size / (2 * options->server->connections));
-	return sink;
-}
-
-DestReceiver *
-segment_sink_receiver(KsegSegmentSink *sink)
-{
-	return &sink->receiver;
-}
-
-void
-segment_sink_finish(KsegSegmentSink *sink)
-{
-	MemoryContext previous = MemoryContextSwitchTo(sink->context);
+	KsegSegmentSink *sink = (KsegSegmentSink *) base;
+	MemoryContext previous = MemoryContextSwitchTo(base->context);
 	uint64 late_repeats;
 
 	if (sink_flush(sink))
@@ -372,22 +299,23 @@ segment_sink_finish(KsegSegmentSink *sink)
 	MemoryContextSwitchTo(previous);
 }
 
-KsegLink *
-segment_sink_link(const KsegSegmentSink *sink)
+static KsegLink *
+sink_get_link(const KsegSink *base)
 {
-	return sink->link;
+	return ((const KsegSegmentSink *) base)->link;
 }
 
-void
-segment_sink_figures(const KsegSegmentSink *sink, KsegFigures *figures)
+static void
+sink_count(const KsegSink *base, KsegFigures *figures)
 {
 	static const KsegWireStatus nothing;
+	const KsegSegmentSink *sink = (const KsegSegmentSink *) base;
 	const KsegWireStatus *status = sink->link ? link_status(sink->link) : &nothing;
-	uint64 handed = sink->rows - sink->repeated - sink->invalid; /* to Segment, in effect */
+	uint64 handed = base->rows - sink->repeated - base->invalid; /* to Segment, in effect */
 
-	figures->rows = sink->rows;
+	figures->rows = base->rows;
 	figures->repeated = sink->repeated;
-	figures->invalid = sink->invalid;
+	figures->invalid = base->invalid;
 	figures->rejected = Min(handed, status->rejected - sink->rejected_again);
 	/* A late repeat went out once more and was answered 200: it is counted as repeated, not as sent. */
 	figures->sent = Min(status->sent, handed - figures->rejected);
@@ -396,27 +324,30 @@ segment_sink_figures(const KsegSegmentSink *sink, KsegFigures *figures)
 	figures->retries = status->retries;
 	figures->bytes = status->bytes;
 	figures->bytes_on_wire = status->bytes_on_wire;
-	figures->first_problem = sink->first_problem;
+	figures->first_problem = base->first_problem;
 }
 
-void
-segment_sink_close(KsegSegmentSink *sink)
+static void
+sink_close_link(KsegSink *base)
 {
-	link_close(sink->link);
+	link_close(((KsegSegmentSink *) base)->link);
 }
 
-TupleDesc
-segment_sink_letter_desc(void)
+KsegSink *
+segment_sink_create(const KsegSegmentDelivery *delivery, const KsegSinkOptions *options)
 {
-	static const struct
-	{
-		const char *name;
-		Oid type;
-	} columns[KSEG_LETTER_COLUMNS] = {{"row", INT8OID},    {"user_id", TEXTOID}, {"message_id", TEXTOID},
-	                                  {"status", INT4OID}, {"reason", TEXTOID},  {"event", TEXTOID}};
-	TupleDesc desc = CreateTemplateTupleDesc(KSEG_LETTER_COLUMNS);
+	static const KsegSinkMethods methods = {.kind = KSEG_SINK_SEGMENT,
+	                                        .finish = sink_deliver_rest,
+	                                        .link = sink_get_link,
+	                                        .figures = sink_count,
+	                                        .close = sink_close_link};
+	const KsegSegmentServer *server = delivery->server;
+	KsegSegmentSink *sink = palloc0(sizeof(KsegSegmentSink));
 
-	for (int i = 0; i < KSEG_LETTER_COLUMNS; i++)
-		TupleDescInitEntry(desc, i + 1, columns[i].name, columns[i].type, -1, 0);
-	return desc;
+	sink_init(&sink->base, &methods, options, sink_receive, sink_startup);
+	sink->delivery = *delivery;
+	sink->flush_ms = Min(SINK_FLUSH_MS, server->upload_interval);
+	/* Half a lane's share at most, so that with a small max_queue_size the next frame can fill while one is in flight. */
+	sink->frame_events = Max(1, server->max_queue_size / (2 * server->connections));
+	return &sink->base;
 }

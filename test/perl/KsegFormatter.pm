@@ -2,7 +2,7 @@
 #
 # A formatter for prove (--formatter KsegFormatter). Owns the printing and the counting; refuses to decide what is run.
 # Appends one line "passed failed skipped" for each program to the file $KSEG_COUNTS, and the names of programs that
-# failed to $KSEG_FAILED, for test/run to sum up.
+# failed to $KSEG_FAILED and of those that were not run, with the reason, to $KSEG_SKIPPED, for test/run to sum up.
 package KsegFormatter;
 
 use strict;
@@ -70,6 +70,7 @@ sub close_test
     $self->_print_failure if $bad;
     _append($ENV{KSEG_COUNTS}, "$self->{passed} $self->{failed} $self->{skipped}\n");
     _append($ENV{KSEG_FAILED}, "$self->{name}\n") if $bad;
+    _append($ENV{KSEG_SKIPPED}, "$self->{name}: $why\n") if defined $why && length $why;
     return;
 }
 

@@ -5,10 +5,10 @@
 use strict;
 use warnings;
 use JSON::PP ();
-use File::Find ();
-use MIME::Base64 qw(encode_base64 decode_base64);
+use MIME::Base64 qw(decode_base64);
 use KsegTest;
 use KsegRun;
+use KsegSecrets;
 
 my $node = new_cluster('secrets', start => 0, config => q{
     log_statement = none
@@ -21,38 +21,6 @@ my $node = new_cluster('secrets', start => 0, config => q{
 });
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION kseg; CREATE EXTENSION pg_stat_statements');
-
-# A key of 32 characters as Segment's are. Every key used below is a canary of its own, so a hit tells which way leaked.
-my %key;
-sub canary
-{
-    my ($name) = @_;
-    return $key{$name} //= join '', "Kq$name", map { ('a' .. 'z', 'A' .. 'Z', 0 .. 9)[ rand 62 ] } length($name) + 3 .. 32;
-}
-
-# What would give a key away: itself, a half of it, and both as HTTP sends it.
-sub forms_of
-{
-    my ($key) = @_;
-    my @halves = (substr($key, 0, 16), substr($key, 16));
-    return (@halves, substr(encode_base64($halves[0], ''), 0, 20), unpack('H*', $halves[0]));
-}
-
-# The names of the keys that a text gives away; with names: of these alone.
-sub leaked_in
-{
-    my ($text, @names) = @_;
-    @names = grep { !/^planted/ } sort keys %key unless @names;
-    # One expression for all of them, for texts are long: perl makes a trie of it.
-    my %name = map { my $name = $_; map { $_ => $name } forms_of($key{$name}) } @names;
-    my $any  = join '|', map { quotemeta } sort keys %name;
-    my %found;
-    $found{ $name{$1} } = 1 while $text =~ /($any)/g;
-    return join ' ', sort keys %found;
-}
-
-# The lines of a text that do, for a failure's message. They are the test's own keys.
-sub leaking_lines { return map { leaked_in($_) ? "$_\n" : () } split /\n/, $_[0] }
 
 my $sandbox = start_sandbox(key => canary('good'), args => ['--strict-auth']);
 my $psql    = run_session($node);
@@ -82,70 +50,13 @@ sub connect_with
 
 sub log_text { return slurp_file($node->logfile) }
 
-sub seen_in
-{
-    my ($sql) = @_;
-    my $result = $watch->run("SELECT string_agg(t::text, E'\\n') FROM ($sql) t");
-    die $result->{err} if failure($result);
-    return $result->{out};
-}
 my $activity   = 'SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid()';
 my $statements = 'SELECT query FROM pg_stat_statements';
 my $of_kseg    = q{SELECT r::text FROM kseg.run_entry r UNION ALL SELECT l::text FROM kseg.dead_letter_entry l
     UNION ALL SELECT r::text FROM kseg.run r UNION ALL SELECT l::text FROM kseg.dead_letter l UNION ALL SELECT k::text FROM kseg.write_key k
     UNION ALL SELECT p::text FROM kseg.progress p UNION ALL SELECT srvoptions::text FROM pg_foreign_server};
 
-sub process_text
-{
-    my ($pid) = @_;
-    # A process may forbid the look into its environment, which is as good.
-    return join "\n", map { -r "/proc/$pid/$_" ? slurp_file("/proc/$pid/$_") : '' } qw(cmdline environ comm);
-}
-
-# The files of the cluster that give a key away, but for the catalog's own and the WAL.
-sub files_with_keys
-{
-    my (@names) = @_;
-    $watch->run('CHECKPOINT');
-    my %own = map { $_->{path} => 1 } $watch->rows(q{SELECT pg_relation_filepath(c.oid) AS path FROM pg_class c
-        WHERE c.oid = 'pg_user_mapping'::regclass OR c.oid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'pg_user_mapping'::regclass)});
-    my ($top, %found) = ($node->data_dir);
-    File::Find::find({ no_chdir => 1, wanted => sub {
-        my $path = $File::Find::name;
-        return unless -f $path && -r _;
-        (my $name = $path) =~ s{^\Q$top\E/}{};
-        return if $name =~ m{^pg_wal/} || $own{$name};
-        my $names = leaked_in(slurp_file($path), @names);
-        $found{$name} = $names if length $names;
-    } }, $top);
-    return join ', ', map { "$_: $found{$_}" } sort keys %found;
-}
-
-subtest 'every search finds what is planted' => sub {
-    my $key = canary('planted');
-    is(leaked_in("xx$key", 'planted'), 'planted', 'a key');
-    is(leaked_in('xx' . substr($key, 0, 20), 'planted'), 'planted', 'its first part');
-    is(leaked_in('xx' . encode_base64("$key:", ''), 'planted'), 'planted', 'as HTTP sends it');
-    is(leaked_in("x", 'planted'), '', 'and nothing in nothing');
-
-    $psql->run("DO \$\$BEGIN RAISE LOG '%', '$key'; END\$\$");
-    is(leaked_in(log_text(), 'planted'), 'planted', 'the server\'s log');
-    my $result = $psql->run("DO \$\$BEGIN RAISE NOTICE '%', '$key'; END\$\$");
-    is(leaked_in($result->{err}, 'planted'), 'planted', 'what a client is told');
-    $psql->run("SELECT '$key' IS NULL");
-    is(leaked_in(seen_in($activity), 'planted'), 'planted', 'pg_stat_activity of an idle session');
-    $psql->run("COMMENT ON SCHEMA kseg IS '$key'");
-    is(leaked_in(seen_in($statements), 'planted'), 'planted', 'pg_stat_statements');
-    $psql->run("COMMENT ON SCHEMA kseg IS NULL");
-    $psql->run("INSERT INTO kseg.dead_letter_entry (run, run_by, server, call, row, reason) SELECT gen_random_uuid(), '', '', '', 0, '$key'");
-    is(leaked_in(seen_in($of_kseg), 'planted'), 'planted', 'kseg\'s tables and views');
-    like(files_with_keys('planted'), qr{^base/\d+/\d+: planted}, 'files of the cluster');
-    $psql->run("DELETE FROM kseg.dead_letter_entry");
-    local $ENV{PLANTED} = $key;
-    my $child = open(my $out, '-|', 'cat', '/proc/self/environ') // die "could not start cat: $!";
-    is(leaked_in(join('', <$out>), 'planted'), 'planted', 'an environment');
-    close $out;
-};
+subtest 'every search finds what is planted' => sub { plant_everywhere($node, $psql, $watch, $statements, $of_kseg) };
 
 # ---- keys come in
 
@@ -207,7 +118,7 @@ for my $name (sort keys %failing)
         my $log = substr log_text(), $before;
         like($log, qr/ERROR: .*\Q$failure->{message}\E/, 'the log has the error');
         is(leaked_in($log), '', 'and not the key, nor the statement') or diag(leaking_lines($log));
-        is(leaked_in(seen_in($activity)), '', 'pg_stat_activity') unless $name eq 'readonly';
+        is(leaked_in(seen_in($watch, $activity)), '', 'pg_stat_activity') unless $name eq 'readonly';
     };
 }
 
@@ -216,7 +127,7 @@ subtest 'COPY of a key' => sub {
     is(failure($result), undef, 'works') or diag($result->{err});
     my ($row) = $watch->rows(q{SELECT umoptions[1] AS option FROM pg_user_mappings WHERE srvname = 'segment' AND usename = 'public'});
     is($row->{option}, 'write_key=' . canary('good'), 'sets it');
-    is(leaked_in(seen_in($activity)), '', 'pg_stat_activity');
+    is(leaked_in(seen_in($watch, $activity)), '', 'pg_stat_activity');
     is(ask('SELECT count(*) FROM kseg.write_key')->{out}, 0, 'the view shows nothing');
 };
 
@@ -257,7 +168,7 @@ for my $name (sort keys %runs)
         ask("SELECT * FROM kseg.test_server('$server')");
         $sandbox->faults;
         is(leaked_in($told), '', 'clients are not told');
-        is(leaked_in(seen_in("$activity UNION ALL $of_kseg")), '', 'nothing is to be seen');
+        is(leaked_in(seen_in($watch, "$activity UNION ALL $of_kseg")), '', 'nothing is to be seen');
     };
 }
 
@@ -274,7 +185,7 @@ subtest 'while a run is under way, and when its courier is killed' => sub {
     $sandbox->faults({ action => { how => 'hang' } });
     $psql->start(run_of('segment'));
     wait_for_phase($node, $psql->pid, 'finishing', sub { $_[0]{in_flight} == 5 });
-    is(leaked_in(seen_in("$activity UNION ALL $of_kseg")), '', 'nothing is to be seen');
+    is(leaked_in(seen_in($watch, "$activity UNION ALL $of_kseg")), '', 'nothing is to be seen');
     my ($courier) = couriers_of($psql->pid);
     ok($courier, 'there is a courier');
     like(process_text($courier), qr/kseg-courier/, 'what is to be seen of its process');
@@ -356,7 +267,7 @@ for my $echo (sort keys %echoes)
             cmp_ok($server->connections, '>', $before, 'it was asked');
             is(leaked_in($said), '', 'clients are not told');
             like($said, qr/\*{16}/, 'but that something was left out') if $status == 401 && $echo ne 'percent';
-            is(leaked_in(seen_in($of_kseg)), '', 'no dead letter and no run has it');
+            is(leaked_in(seen_in($watch, $of_kseg)), '', 'no dead letter and no run has it');
             $server->stop;
         };
     }
@@ -368,45 +279,21 @@ subtest 'the places where it might have been left' => sub {
     is(leaked_in($told), '', 'what clients were told');
     is(leaked_in(log_text()), '', 'the log') or diag(leaking_lines(log_text()));
     like(log_text(), qr/DEBUG:  .*\n/, 'which tells everything');
-    is(leaked_in(seen_in($activity)), '', 'pg_stat_activity');
-    is(leaked_in(seen_in($statements)), '', 'pg_stat_statements');
-    like(seen_in($statements), qr/kseg\.connect_segment/, 'which knows the statements');
-    is(leaked_in(seen_in($of_kseg)), '', 'kseg\'s tables and views');
+    is(leaked_in(seen_in($watch, $activity)), '', 'pg_stat_activity');
+    is(leaked_in(seen_in($watch, $statements)), '', 'pg_stat_statements');
+    like(seen_in($watch, $statements), qr/kseg\.connect_segment/, 'which knows the statements');
+    is(leaked_in(seen_in($watch, $of_kseg)), '', 'kseg\'s tables and views');
     cmp_ok($watch->row('SELECT count(*) AS n FROM kseg.dead_letter')->{n}, '>', 50, 'which are not empty');
-    is(files_with_keys(), '', 'files of the cluster');
+    is(files_with_secrets($node, $watch), '', 'files of the cluster');
 };
-
-# Looks as a role into every relation that it may read; the key is put together there, or the look would find itself.
-sub relations_with_key
-{
-    my ($role, $name) = @_;
-    my @half = (substr($key{$name}, 0, 16), substr($key{$name}, 16));
-    my $session = run_session($node, user => $role);
-    my $result = $session->run(qq{DO \$do\$
-        DECLARE relation regclass; found bool;
-        BEGIN
-            FOR relation IN SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE n.nspname IN ('pg_catalog', 'information_schema', 'kseg', 'public') AND c.relkind IN ('r', 'v', 'm', 'p')
-                  AND has_table_privilege(c.oid, 'SELECT') LOOP
-                BEGIN
-                    EXECUTE format('SELECT EXISTS (SELECT FROM %s t WHERE position(%L || %L IN t::text) > 0)', relation, '$half[0]', '$half[1]') INTO found;
-                    IF found THEN RAISE NOTICE 'found in %', relation; END IF;
-                EXCEPTION WHEN insufficient_privilege OR object_not_in_prerequisite_state OR feature_not_supported THEN
-                    NULL;
-                END;
-            END LOOP;
-        END \$do\$});
-    die $result->{err} if failure($result);
-    return join ' ', sort $result->{err} =~ /found in (\S+)/g;
-}
 
 subtest 'another role finds it in nothing that it may read' => sub {
     ask('CREATE ROLE colleague LOGIN; GRANT USAGE ON FOREIGN SERVER segment TO colleague');
     my $colleague = run_session($node, user => 'colleague');
     is(figures(say_to($colleague, run_of('segment')))->{sent}, 5, 'it sends with it');
-    is(relations_with_key('colleague', 'good'), '', 'and finds nothing');
+    is(relations_with_secret($node, 'colleague', 'good'), '', 'and finds nothing');
     my $super = $watch->row('SELECT current_user AS name')->{name};
-    like(relations_with_key($super, 'good'), qr/pg_user_mapping\b.*pg_user_mappings/, 'where a superuser finds the catalog\'s own');
+    like(relations_with_secret($node, $super, 'good'), qr/pg_user_mapping\b.*pg_user_mappings/, 'where a superuser finds the catalog\'s own');
 };
 
 # ---- a server that logs statements; these keys do get into its log

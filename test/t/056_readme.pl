@@ -1,5 +1,5 @@
 # What README.md shows is what happens: every SQL block of it is run, in order, against the sandbox; the JSON that it shows is
-# the JSON that comes; its options and arguments are those that there are.
+# the JSON that comes; its options and arguments are those that there are. What it shows of Kafka is 079_readme_kafka.pl's.
 use strict;
 use warnings;
 use Encode qw(encode_utf8);
@@ -28,7 +28,8 @@ my $psql = session($node);
 
 # The blocks of code, in order: [ language, text ].
 my @blocks;
-push @blocks, [ $1, $2 ] while $readme =~ /^```(\w*)\n(.*?)^```$/msg;
+(my $segments = $readme) =~ s/^## Kafka\n.*?(?=^## )//ms or die 'README has no part about Kafka';
+push @blocks, [ $1, $2 ] while $segments =~ /^```(\w*)\n(.*?)^```$/msg;
 my @sql = grep { $_->[0] eq 'sql' } @blocks;
 
 # With the sandbox in place of Segment.
@@ -113,17 +114,57 @@ subtest 'the job' => sub {
     is($sandbox->stats->{by_event}{'Sales Prediction'}, 3, 'once in effect');
 };
 
-subtest 'the options' => sub {
-    my ($table) = $readme =~ /^\| option \| default \|.*?\n((?:\|.*\n)+)/m;
-    my %shown = $table =~ /^\| `(\w+)` \| ?(.*?) ?\|/mg;
-    my $result = $psql->run(q{CREATE SERVER x FOREIGN DATA WRAPPER kseg_segment OPTIONS (zzzzzzzzzzzzzzzzzz '1')});
-    my ($there) = $result->{err} =~ /Valid options here are: (.*)\./;
-    is_deeply([ sort keys %shown ], [ sort split /, /, $there ], 'README has them all');
-    # A word in code, or a number; what depends on others is said in words.
-    my %default = map { $shown{$_} =~ /^`?([a-z0-9.]+)`?$/ ? ($_ => $1) : () } keys %shown;
-    cmp_ok(keys %default, '>', 5, 'with their defaults');
-    $result = $psql->run('CREATE SERVER defaults FOREIGN DATA WRAPPER kseg_segment OPTIONS (' . join(', ', map { "$_ '$default{$_}'" } keys %default) . ')');
-    is($result->{err}, '', 'which are good values');
+# The options that PostgreSQL is told of where an unknown one is set by this statement.
+sub valid_options
+{
+    my ($statement) = @_;
+    my ($valid) = $psql->run($statement)->{err} =~ /Valid options here are: (.*)\./;
+    return [ sort split /, /, $valid // '' ];
+}
+
+# The table below this header: { option => default }, as README writes it.
+sub options_shown
+{
+    my ($header) = @_;
+    my ($table) = $readme =~ /^\| \Q$header\E \|.*?\n((?:\|.*\n)+)/m;
+    return { $table =~ /^\| `(\w+)` \| ?(.*?) ?\|/mg };
+}
+
+# A word in code, or a number; what depends on others is said in words.
+sub defaults_of { my ($shown) = @_; return map { $shown->{$_} =~ /^(?:`([^`]+)`|([0-9.]+))$/ ? ($_ => $1 // $2) : () } keys %$shown }
+
+# The presets in a source file's table of options.
+sub presets_of { return { slurp_file(source_file($_[0])) =~ /^\s+SERVER_\w+\("(\w+)", (?:KSEG_OPTION_\w+, )?\w+,\s*"([^"]*)"/mg } }
+
+for my $kind ([ 'option', 'kseg_segment', 'segment_server.c', '' ], [ 'Kafka option', 'kseg_kafka', 'kafka_options.c', q{bootstrap_servers 'localhost'} ])
+{
+    my ($header, $wrapper, $file, $needed) = @$kind;
+    subtest "the options of $wrapper" => sub {
+        my $shown = options_shown($header);
+        is_deeply([ sort keys %$shown ], valid_options("CREATE SERVER x FOREIGN DATA WRAPPER $wrapper OPTIONS (zzzzzzzzzzzzzzzzzz '1')"), 'README has them all');
+        my %default = defaults_of($shown);
+        cmp_ok(keys %default, '>', 5, 'with their defaults');
+        is_deeply(\%default, presets_of("src/server/$file"), 'which are the presets');
+        my $options = join ', ', ($needed) x !!length $needed, map { "$_ '$default{$_}'" } sort keys %default;
+        is($psql->run("CREATE SERVER defaults_$wrapper FOREIGN DATA WRAPPER $wrapper OPTIONS ($options)")->{err}, '', 'and good values');
+    };
+}
+
+subtest 'the options of foreign tables and their columns' => sub {
+    $psql->run(q{CREATE SERVER topics FOREIGN DATA WRAPPER kseg_kafka OPTIONS (bootstrap_servers 'localhost')});
+    is_deeply([ sort keys %{ options_shown('table option') } ],
+        valid_options(q{CREATE FOREIGN TABLE x (a int) SERVER topics OPTIONS (zzzzzzzzzzzzzzzzzz '1')}), 'tables');
+    is_deeply([ sort keys %{ options_shown('column option') } ],
+        valid_options(q{CREATE FOREIGN TABLE x (a int OPTIONS (zzzzzzzzzzzzzzzzzz '1')) SERVER topics OPTIONS (topic 't')}), 'columns');
+    my %default = defaults_of(options_shown('table option'));
+    my $options = join ', ', map { qq{"$_" '$default{$_}'} } sort keys %{ { %default, format => 'csv' } };
+    is($psql->run("CREATE FOREIGN TABLE with_defaults (a int) SERVER topics OPTIONS (topic 't', " . ($options =~ s/'json'/'csv'/r) . ')')->{err}, '', 'with good values');
+};
+
+subtest 'the options of user mappings' => sub {
+    my ($list) = $readme =~ /^Options of the user mapping: (.*?)\./m;
+    is_deeply([ sort $list =~ /`(\w+)`/g ],
+        valid_options(q{CREATE USER MAPPING FOR CURRENT_USER SERVER topics OPTIONS (zzzzzzzzzzzzzzzzzz '1')}), 'README has them all');
 };
 
 subtest 'the arguments' => sub {

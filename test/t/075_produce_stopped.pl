@@ -1,0 +1,128 @@
+# needs: kafka
+# A run to Kafka ends within a second, whatever it waits for: by a cancel, a statement_timeout, a termination, its own timeout; and
+# at once when its courier is killed. It leaves no courier and no descriptor, and its session goes on.
+use strict;
+use warnings;
+use KsegTest;
+use KsegRun;
+use KsegKafka;
+use KsegKafkaRun;
+use Time::HiRes qw(time);
+
+my $kafka   = kafka_broker();
+my $own     = kafka_broker(nodes => 1);
+my $node    = new_cluster('produce_stopped');
+my $gate    = gate($node);
+my $control = session($node);
+my $silent  = silent_server();
+my $few     = numbered(100);
+
+connect_kafka($node, $kafka, server => 'shared');
+connect_kafka($node, '127.0.0.1:' . $silent->port, server => 'silent', connect_timeout => '5min');
+connect_kafka($node, $own, server => 'own', max_queue_messages => 1000);
+
+my $shared_topic = $kafka->create_topic($kafka->topic_unique('after'), partitions => 3);
+my $topic        = $own->create_topic($own->topic_unique('stopped'), partitions => 3);
+my $session      = run_session($node);
+my $send_few     = produce($few, topic => $shared_topic, server => 'shared');
+is(figures($session->run($send_few))->{sent}, 100, 'a run before everything');
+my $before = connections_of($session->pid);
+
+# Pauses the broker while a run is under way, and lets the run go on until it waits for it.
+sub pause_midway
+{
+    my ($pid, $phase) = @_;
+    wait_for_phase($node, $pid, 'sending', sub { $_[0]{sent} >= 1000 });
+    $own->pause_node(1);
+    $gate->open;
+    wait_for_phase($node, $pid, $phase, sub { $_[0]{in_flight} > 0 });
+    wait_until_held($node, $pid);
+    return;
+}
+
+# name, server, query, further arguments, what to wait for before the run is ended, how long it may take to end (s)
+my @phases = (
+    [ 'no broker has answered yet', 'silent', numbered(200000), {}, sub { wait_for_phase($node, $_[0], 'sending', sub { $_[0]{rows} > 0 }); wait_until_held($node, $_[0]) }, 1 ],
+    [ 'the queue is full', 'own', numbered(200000, 100000), {}, sub { pause_midway($_[0], 'sending') }, 1 ],
+    [ 'the last acknowledgements are awaited', 'own', numbered(5000, 5000), {}, sub { pause_midway($_[0], 'finishing') }, 1 ]);
+
+sub begin_run
+{
+    my ($session, $phase, %more) = @_;
+    my ($name, $server, $query, $arguments, $wait) = @$phase;
+    $gate->close;
+    $session->start(produce($query, topic => $topic, server => $server, %$arguments, %more));
+    $wait->($session->pid);
+    return wait_for('a courier', sub { my @couriers = couriers_of($session->pid); return (@couriers == 1, @couriers) });
+}
+
+# Puts things back, after a run of $session has been ended; and nothing is left.
+sub resume
+{
+    my ($name, @couriers) = @_;
+    $gate->open;
+    $own->resume_node(1);
+    is_deeply([ grep { -d "/proc/$_" } @couriers, couriers_of($session->pid) ], [], "$name: no courier is left");
+    is_deeply(connections_of($session->pid), $before, "$name: no descriptor is left");
+    return;
+}
+
+for my $phase (@phases)
+{
+    my ($name, $bound) = @$phase[ 0, 5 ];
+    my (@couriers, $result);
+    my $best = quickest($bound, sub {
+        push @couriers, begin_run($session, $phase);
+        my $began = time;
+        $control->run('SELECT pg_cancel_backend(' . $session->pid . ')');
+        $result = $session->finish;
+        my $seconds = time - $began;
+        $gate->open;
+        $own->resume_node(1);
+        return $seconds;
+    });
+    cmp_ok($best, '<', $bound, "cancel, $name: ends at once");
+    my $failure = failure($result) // {};
+    is("$failure->{code} $failure->{message}", '57014 canceling statement due to user request', "cancel, $name: error");
+    like($failure->{context}, qr/^kseg run [0-9a-f-]{36}: \d+ rows read, \d+ events sent before$/m, "cancel, $name: context");
+    resume("cancel, $name", @couriers);
+    is(figures($session->run($send_few))->{sent}, 100, "cancel, $name: the next run works");
+
+    for my $clock ('statement_timeout', 'timeout')
+    {
+        $best = quickest($bound, sub {
+            # Long enough for the run to come so far; if it has not, it is ended earlier and no slower.
+            $session->run("SET statement_timeout = '3s'") if $clock eq 'statement_timeout';
+            $gate->close;
+            $session->start(produce($phase->[2], topic => $topic, server => $phase->[1], $clock eq 'timeout' ? (timeout => '3s') : ()));
+            $result = eval { $phase->[4]->($session->pid); 1 } ? $session->finish : $session->finish;
+            $session->run('RESET statement_timeout');
+            $gate->open;
+            $own->resume_node(1);
+            return $result->{seconds} - 3;
+        });
+        cmp_ok($best, '<', $bound, "$clock, $name: ends in time");
+        $failure = failure($result) // {};
+        like("$failure->{code} $failure->{message}", $clock eq 'timeout' ? qr/^57014 the run was stopped by its timeout/ : qr/^57014 .*statement timeout/, "$clock, $name: error");
+        resume("$clock, $name");
+    }
+
+    @couriers = ();
+    $best = quickest($bound, sub {
+        my $victim = run_session($node);
+        push @couriers, begin_run($victim, $phase), $victim->pid;
+        my $began = time;
+        $control->run('SELECT pg_terminate_backend(' . $victim->pid . ')');
+        $result = $victim->finish;
+        wait_until_gone('backend', [ $victim->pid ]);
+        my $seconds = time - $began;
+        $gate->open;
+        $own->resume_node(1);
+        return $seconds;
+    });
+    cmp_ok($best, '<', $bound, "termination, $name: ends at once");
+    is(failure($result)->{code}, '57P01', "termination, $name: SQLSTATE");
+    wait_until_gone("termination, $name: courier", \@couriers, 5);
+}
+
+done_testing();
