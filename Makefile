@@ -27,6 +27,10 @@ bench-segment:
 	@scripts/install-deps check
 	@test/bench/segment
 
+bench-kafka:
+	@scripts/install-deps check
+	@test/bench/kafka
+
 format:
 	clang-format-14 -i $$(git ls-files '*.c' '*.h')
 
@@ -34,4 +38,4 @@ lint:
 	@scripts/install-deps lint
 	@scripts/lint
 
-.PHONY: all install uninstall clean check check-all demo bench-segment format lint
+.PHONY: all install uninstall clean check check-all demo bench-segment bench-kafka format lint

@@ -27,7 +27,7 @@
 #include "utils/wait_event.h"
 #include "utils/memutils.h"
 #if PG_VERSION_NUM >= 180000
-#include "storage/waiteventset.h" /* 18: 393e0d231, WaitEventSet left latch.h */
+#include "storage/waiteventset.h"    /* 18: 393e0d231, WaitEventSet left latch.h */
 #include "commands/explain_format.h" /* 18: ExplainProperty… and ExplainState left explain.h */
 #include "commands/explain_state.h"
 #endif

@@ -228,18 +228,26 @@ talk_end(Talk *talk, int64_t now)
 	talk->over_ms = now;
 }
 
-/* Figures are told when the socket takes them; until then they only change, and the newest are told. */
-static void
+/*
+ * Figures are told when the socket takes them; until then they only change, and the newest are told. Returns whether the socket
+ * has taken anything of what was pending: a job that holds back until it does is to be called again, for no event will
+ * tell when it has taken all.
+ */
+static bool
 talk_write(Talk *talk)
 {
 	KsegWireIo *io = &talk->courier.io;
+	size_t pending = wire_io_pending(io);
+	bool taken;
 
 	wire_io_flush(io);
+	taken = wire_io_pending(io) < pending;
 	if (talk->stage == TALK_JOB && wire_io_pending(io) == 0)
 	{
 		talk->job->report(talk->state);
 		wire_io_flush(io);
 	}
+	return taken;
 }
 
 static int
@@ -300,7 +308,8 @@ courier_run(int wire_fd)
 			break;
 		next = talk_work(&talk, now);
 		talk_end(&talk, now);
-		talk_write(&talk);
+		if (talk_write(&talk))
+			next = now;
 		if (talk.courier.io.closed || talk_has_lingered(&talk))
 			break;
 		if (talk.stage == TALK_OVER && wire_io_pending(&talk.courier.io) == 0)

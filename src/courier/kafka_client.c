@@ -274,12 +274,16 @@ client_cannot_begin(const KsegKafkaClient *client)
 	       client->all_down && client->cause == RD_KAFKA_RESP_ERR__SSL;
 }
 
-/* A broker that refuses our certificate, or misses one, says so after its own side of the handshake. */
+/*
+ * TLS that fails is not always called so: a broker that misses our certificate says it after its own side of the handshake, and
+ * one that knows no TLS hangs up in the middle of it.
+ */
 static rd_kafka_resp_err_t
 client_sort_error(rd_kafka_resp_err_t err, const char *words)
 {
-	return err == RD_KAFKA_RESP_ERR__TRANSPORT && strstr(words, "SSL alert") != NULL ? RD_KAFKA_RESP_ERR__SSL
-	                                                                                  : err;
+	bool tls = strstr(words, "SSL alert") != NULL || strstr(words, "state SSL_HANDSHAKE") != NULL;
+
+	return err == RD_KAFKA_RESP_ERR__TRANSPORT && tls ? RD_KAFKA_RESP_ERR__SSL : err;
 }
 
 static void
@@ -297,13 +301,7 @@ client_take_error(KsegKafkaClient *client, rd_kafka_resp_err_t err, const char *
 	if (client->lenient)
 		return;
 	if (err == RD_KAFKA_RESP_ERR__FATAL)
-	{
-		char fatal[512] = "";
-		rd_kafka_resp_err_t reason = rd_kafka_fatal_error(client->rk, fatal, sizeof(fatal));
-
-		client_clean(client, client->words, fatal);
-		kafka_failure_set(client, reason, client->words, NULL);
-	}
+		kafka_failure_set(client, err, NULL, NULL);
 	else if (client_is_wrong_credentials(err, client->words))
 		kafka_failure_set(client, err, client->words, NULL);
 	else if (client_cannot_begin(client))
@@ -321,8 +319,9 @@ client_check_refusal(KsegKafkaClient *client)
 	                 "could not connect to a Kafka broker: plaintext is for loopback only"))
 		return;
 	failure_set_detail(report, "The address that would be connected to is %s.", client->refusal.address);
-	failure_set_hint(report, "Set the server option \"security_protocol\" to ssl or sasl_ssl. A superuser can allow "
-	                         "plaintext by setting it to plaintext or sasl_plaintext.");
+	failure_set_hint(report, "Set the server option \"security_protocol\" to ssl or sasl_ssl, or have brokers advertise "
+	                         "loopback addresses. A superuser can allow plaintext by naming a broker beyond loopback "
+	                         "in \"bootstrap_servers\", and the protocol.");
 }
 
 rd_kafka_event_t *
@@ -346,6 +345,16 @@ const char *
 kafka_client_why(const KsegKafkaClient *client, rd_kafka_resp_err_t err)
 {
 	return client->cause != RD_KAFKA_RESP_ERR_NO_ERROR ? client->cause_words : rd_kafka_err2str(err);
+}
+
+rd_kafka_resp_err_t
+kafka_client_read_fatal(const KsegKafkaClient *client, char *out)
+{
+	char words[KSEG_KAFKA_WORDS_MAX] = "";
+	rd_kafka_resp_err_t error = rd_kafka_fatal_error(client->rk, words, sizeof(words));
+
+	client_clean(client, out, words);
+	return error;
 }
 
 /* ---------- the first answer ---------- */

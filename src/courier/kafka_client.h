@@ -144,4 +144,7 @@ extern void kafka_client_wait(const KsegKafkaClient *client, int wire_fd, short 
  */
 extern const char *kafka_client_why(const KsegKafkaClient *client, rd_kafka_resp_err_t err);
 
+/* The error that has ended the handle for good, NO_ERROR: it lives. out (KSEG_KAFKA_WORDS_MAX bytes) gets its words. */
+extern rd_kafka_resp_err_t kafka_client_read_fatal(const KsegKafkaClient *client, char *out);
+
 #endif /* KSEG_COURIER_KAFKA_CLIENT_H */

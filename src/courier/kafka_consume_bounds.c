@@ -27,7 +27,8 @@
 /* ---------- problems ---------- */
 
 static bool
-bounds_problem(KsegConsumeBounds *bounds, KsegBoundsProblem problem, rd_kafka_resp_err_t error, int32_t partition)
+bounds_problem(KsegConsumeBounds *bounds, KsegBoundsProblem problem, rd_kafka_resp_err_t error,
+               int32_t partition)
 {
 	bounds->problem = problem;
 	bounds->error = error;
@@ -80,8 +81,8 @@ consume_bounds_fail(const KsegConsumeBounds *bounds, KsegKafkaClient *client)
 		return;
 	kafka_failure_set(client, bounds->error, NULL, message);
 	if (bounds->problem == KSEG_BOUNDS_OFFSETS && bounds->problem_partition != KSEG_CONSUME_NONE)
-		failure_set_detail(report, "The offsets of partition %d are not known: %s.", bounds->problem_partition,
-		                   rd_kafka_err2str(bounds->error));
+		failure_set_detail(report, "The offsets of partition %d are not known: %s.",
+		                   bounds->problem_partition, rd_kafka_err2str(bounds->error));
 	if (report->failure == KSEG_FAILURE_GAP)
 		failure_set_hint(report, "%s", KSEG_CONSUME_GAP_HINT);
 }
@@ -166,7 +167,8 @@ bounds_ask_offsets(KsegConsumeBounds *bounds, int64_t time_ms, size_t offset, in
 	bool asked;
 
 	for (uint32_t i = 0; i < bounds->count; i++)
-		rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(bounds->topic), bounds->partitions[i].partition)
+		rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(bounds->topic),
+		                                  bounds->partitions[i].partition)
 		    ->offset = time_ms;
 	error = rd_kafka_offsets_for_times(bounds->rk, list, left > 1 ? (int) left : 1);
 	asked = error == RD_KAFKA_RESP_ERR_NO_ERROR ||
@@ -363,7 +365,8 @@ consume_bounds_check(void *argument)
 	int32_t last = bounds->partitions[bounds->count - 1].partition;
 	rd_kafka_resp_err_t error;
 
-	if (rd_kafka_metadata(bounds->rk, 0, bounds->topic, &metadata, BOUNDS_CHECK_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+	if (rd_kafka_metadata(bounds->rk, 0, bounds->topic, &metadata, BOUNDS_CHECK_MS) !=
+	    RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
 	error = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
 	if (error == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topics[0].partition_cnt <= last)

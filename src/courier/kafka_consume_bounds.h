@@ -77,7 +77,8 @@ extern void consume_bounds_report(const KsegConsumeBounds *bounds, KsegWireIo *i
 
 /* What to do when messages are gone that were to be read. */
 #define KSEG_CONSUME_GAP_HINT                                                                                \
-	"Retention, DeleteRecords or a topic made anew took away what this query had still to read. Run it again."
+	"Retention, DeleteRecords or a topic made anew took away what this query had still to read. Run it "     \
+	"again."
 
 /* End the run with the problem that there is. */
 extern void consume_bounds_fail(const KsegConsumeBounds *bounds, KsegKafkaClient *client);

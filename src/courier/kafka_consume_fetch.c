@@ -47,8 +47,7 @@ consume_fetch_open(KsegConsumeFetch *fetch, KsegKafkaClient *client, KsegConsume
 {
 	*fetch = (KsegConsumeFetch){.client = client, .bounds = bounds};
 	fetch->queue = rd_kafka_queue_new(client->rk);
-	fetch->left =
-	    bounds->plan->max_records == KSEG_CONSUME_NONE ? INT64_MAX : bounds->plan->max_records;
+	fetch->left = bounds->plan->max_records == KSEG_CONSUME_NONE ? INT64_MAX : bounds->plan->max_records;
 	kafka_client_watch(client, fetch->queue);
 	consume_record_open(&fetch->writer, bounds->plan, &client->courier->io);
 }
@@ -82,8 +81,8 @@ consume_fetch_start(KsegConsumeFetch *fetch)
 	{
 		const KsegConsumePartition *partition = &bounds->partitions[i];
 
-		if (partition->done || rd_kafka_consume_start_queue(bounds->topic, partition->partition, partition->start,
-		                                                    fetch->queue) == 0)
+		if (partition->done || rd_kafka_consume_start_queue(bounds->topic, partition->partition,
+		                                                    partition->start, fetch->queue) == 0)
 			continue;
 		kafka_failure_set(client, rd_kafka_last_error(), NULL, NULL);
 		return false;
@@ -126,7 +125,8 @@ fetch_fail(KsegConsumeFetch *fetch, KsegFailure failure, rd_kafka_resp_err_t err
 	                 rd_kafka_topic_name(fetch->bounds->topic)))
 		return false;
 	failure_set_hint(report, "%s",
-	                 failure == KSEG_FAILURE_GAP ? KSEG_CONSUME_GAP_HINT : kafka_failure_hint(fetch->client, error));
+	                 failure == KSEG_FAILURE_GAP ? KSEG_CONSUME_GAP_HINT
+	                                             : kafka_failure_hint(fetch->client, error));
 	return true;
 }
 
@@ -148,7 +148,8 @@ consume_fetch_fail_topic(KsegConsumeFetch *fetch)
 	rd_kafka_resp_err_t error = fetch->bounds->error;
 
 	if (fetch_fail(fetch, fetch_sort(error), error))
-		failure_set_detail(&fetch->client->courier->failure, "librdkafka says of the topic: %s.", rd_kafka_err2str(error));
+		failure_set_detail(&fetch->client->courier->failure, "librdkafka says of the topic: %s.",
+		                   rd_kafka_err2str(error));
 }
 
 void
@@ -162,8 +163,9 @@ consume_fetch_fail_waiting(KsegConsumeFetch *fetch)
 		const KsegConsumePartition *partition = &fetch->bounds->partitions[i];
 
 		if (!partition->done && partition->log_end != KSEG_CONSUME_NONE)
-			fetch_fail_partition(fetch, KSEG_FAILURE_GAP, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, partition,
-			                     "the partition now ends before the offset that it ended at when the query began");
+			fetch_fail_partition(
+			    fetch, KSEG_FAILURE_GAP, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, partition,
+			    "the partition now ends before the offset that it ended at when the query began");
 	}
 	if (!failure_set(report, KSEG_FAILURE_EXHAUSTED, (uint32_t) client->error,
 	                 "could not read on in topic \"%s\": nothing has come for %lld ms",
@@ -172,8 +174,9 @@ consume_fetch_fail_waiting(KsegConsumeFetch *fetch)
 		return;
 	failure_set_detail(report, "%u partitions are not read to their end. librdkafka says: %s.", fetch->open,
 	                   kafka_client_why(client, RD_KAFKA_RESP_ERR__TIMED_OUT));
-	failure_set_hint(report, "Check that the brokers are up; the server option \"request_timeout\" is how long a read "
-	                         "waits for them.");
+	failure_set_hint(
+	    report, "Check that the brokers are up; the server option \"request_timeout\" is how long a read "
+	            "waits for them.");
 }
 
 /* ---------- messages ---------- */
@@ -203,7 +206,8 @@ fetch_stop(KsegConsumeFetch *fetch, KsegConsumePartition *partition)
 }
 
 static void
-fetch_take_message(KsegConsumeFetch *fetch, KsegConsumePartition *partition, const rd_kafka_message_t *message)
+fetch_take_message(KsegConsumeFetch *fetch, KsegConsumePartition *partition,
+                   const rd_kafka_message_t *message)
 {
 	rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
 
@@ -257,6 +261,8 @@ fetch_refill(KsegConsumeFetch *fetch)
 		bytes += fetch->batch[i]->len + fetch->batch[i]->key_len;
 	if (fetch->batch_count > 0)
 		consume_gate_took(&fetch->gate, fetch->batch_count, bytes);
+	else
+		consume_gate_emptied(&fetch->gate);
 	return fetch->batch_count > 0;
 }
 

@@ -46,7 +46,8 @@ typedef enum KsegFetchVerdict
 } KsegFetchVerdict;
 
 /* Judge a message of this offset, and note how far the partition has come by it. */
-extern KsegFetchVerdict consume_fetch_judge(KsegConsumePartition *partition, int64_t offset, bool append_time);
+extern KsegFetchVerdict consume_fetch_judge(KsegConsumePartition *partition, int64_t offset,
+                                            bool append_time);
 
 /* The partition's log has nothing behind this offset. */
 extern void consume_fetch_note_end(KsegConsumePartition *partition, int64_t offset);

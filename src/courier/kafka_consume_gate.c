@@ -102,3 +102,11 @@ consume_gate_took(KsegConsumeGate *gate, size_t messages, size_t bytes)
 		pthread_cond_broadcast(&gate->taken);
 	pthread_mutex_unlock(&gate->mutex);
 }
+
+void
+consume_gate_emptied(KsegConsumeGate *gate)
+{
+	pthread_mutex_lock(&gate->mutex);
+	pthread_cond_broadcast(&gate->taken);
+	pthread_mutex_unlock(&gate->mutex);
+}

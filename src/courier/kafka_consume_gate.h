@@ -46,4 +46,10 @@ extern void consume_gate_pass(void *argument, size_t bytes);
 /* The loop has taken messages from the queue, of so many bytes together. */
 extern void consume_gate_took(KsegConsumeGate *gate, size_t messages, size_t bytes);
 
+/*
+ * Nothing was there to be taken. Who waits must look again: the messages of a partition that was stopped were counted as left in
+ * the queue, and librdkafka has thrown them away.
+ */
+extern void consume_gate_emptied(KsegConsumeGate *gate);
+
 #endif /* KSEG_COURIER_KAFKA_CONSUME_GATE_H */

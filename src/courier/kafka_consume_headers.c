@@ -67,7 +67,8 @@ headers_write_base64(KsegBuffer *out, const unsigned char *bytes, size_t length)
 	for (size_t i = 0; i < length; i += 3)
 	{
 		size_t left = length - i;
-		unsigned int three = (unsigned int) bytes[i] << 16 | (left > 1 ? (unsigned int) bytes[i + 1] << 8 : 0) |
+		unsigned int three = (unsigned int) bytes[i] << 16 |
+		                     (left > 1 ? (unsigned int) bytes[i + 1] << 8 : 0) |
 		                     (left > 2 ? bytes[i + 2] : 0);
 		char four[4] = {letters[three >> 18], letters[three >> 12 & 63],
 		                left > 1 ? letters[three >> 6 & 63] : '=', left > 2 ? letters[three & 63] : '='};

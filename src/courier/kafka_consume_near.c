@@ -10,6 +10,9 @@
 /* Kafka's longest name of a topic (org.apache.kafka.common.internals.Topic). */
 #define NEAR_NAME_MAX 249
 
+/* As PostgreSQL judges names of options (ClosestMatchState's use in foreign.c): four changes, and half of the name. */
+#define NEAR_DISTANCE_MAX 4
+
 static uint32_t
 near_least(uint32_t a, uint32_t b, uint32_t c)
 {
@@ -41,7 +44,8 @@ near_count(const char *wanted, size_t wanted_length, const char *name, size_t na
 		{
 			uint32_t above = row[j];
 
-			row[j] = near_least(above + 1, row[j - 1] + 1, diagonal + near_differs(wanted[i - 1], name[j - 1]));
+			row[j] =
+			    near_least(above + 1, row[j - 1] + 1, diagonal + near_differs(wanted[i - 1], name[j - 1]));
 			diagonal = above;
 		}
 	}
@@ -58,5 +62,5 @@ consume_near_distance(const char *wanted, const char *name)
 	if (wanted_length > NEAR_NAME_MAX || name_length > NEAR_NAME_MAX)
 		return KSEG_NEAR_FAR;
 	distance = near_count(wanted, wanted_length, name, name_length);
-	return distance * 3 > wanted_length ? KSEG_NEAR_FAR : distance;
+	return distance > NEAR_DISTANCE_MAX || distance > wanted_length / 2 ? KSEG_NEAR_FAR : distance;
 }

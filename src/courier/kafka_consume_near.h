@@ -12,8 +12,8 @@
 #define KSEG_NEAR_FAR UINT32_MAX
 
 /*
- * In how many characters name differs from wanted: inserted, removed or changed ones, whatever their case. KSEG_NEAR_FAR when that is more than a third of wanted, or a name is
- * longer than Kafka's longest (249).
+ * In how many characters name differs from wanted: inserted, removed or changed ones, whatever their case. KSEG_NEAR_FAR when
+ * that is more than four or more than half of wanted, or when a name is longer than Kafka's longest (249).
  */
 extern uint32_t consume_near_distance(const char *wanted, const char *name);
 

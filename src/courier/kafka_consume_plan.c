@@ -30,7 +30,8 @@ plan_complain(const PlanSource *source, const char *name, const char *what)
 static bool
 plan_get(const PlanSource *source, const char *name, struct json_object **value)
 {
-	return json_object_object_get_ex(source->object, name, value) || plan_complain(source, name, "is missing");
+	return json_object_object_get_ex(source->object, name, value) ||
+	       plan_complain(source, name, "is missing");
 }
 
 static bool
@@ -64,12 +65,9 @@ typedef struct PlanLimit
 #name, offsetof(KsegConsumePlan, name)                                                               \
 	}
 
-static const PlanLimit plan_limits[] = {PLAN_LIMIT(offset_from),
-                                        PLAN_LIMIT(offset_to),
-                                        PLAN_LIMIT(timestamp_from_ms),
-                                        PLAN_LIMIT(timestamp_to_ms),
-                                        PLAN_LIMIT(tail),
-                                        PLAN_LIMIT(max_records)};
+static const PlanLimit plan_limits[] = {
+    PLAN_LIMIT(offset_from),     PLAN_LIMIT(offset_to), PLAN_LIMIT(timestamp_from_ms),
+    PLAN_LIMIT(timestamp_to_ms), PLAN_LIMIT(tail),      PLAN_LIMIT(max_records)};
 
 static bool
 plan_read_limits(KsegConsumePlan *plan, const PlanSource *source)
@@ -210,7 +208,8 @@ plan_take_read(KsegConsumePlan *plan, struct json_object *object, bool path)
 	*want = (KsegWant){0};
 	if (path)
 	{
-		taken = json_object_object_get_ex(object, "raw", &value) && json_object_is_type(value, json_type_boolean);
+		taken =
+		    json_object_object_get_ex(object, "raw", &value) && json_object_is_type(value, json_type_boolean);
 		want->raw = taken && json_object_get_boolean(value);
 		return taken && json_object_object_get_ex(object, "paths", &value) && plan_take_paths(value, want);
 	}
@@ -237,7 +236,8 @@ plan_take_want(KsegConsumePlan *plan, struct json_object *object, KsegFieldSourc
 		return true;
 	if (strcmp(kind, "path") == 0 && plan->format == KSEG_FORMAT_JSON)
 		return plan_take_read(plan, object, true);
-	return strcmp(kind, "column") == 0 && plan->format == KSEG_FORMAT_CSV && plan_take_read(plan, object, false);
+	return strcmp(kind, "column") == 0 && plan->format == KSEG_FORMAT_CSV &&
+	       plan_take_read(plan, object, false);
 }
 
 static bool
@@ -346,8 +346,9 @@ consume_plan_read(KsegConsumePlan *plan, struct json_object *config, char *probl
 	PlanSource source = {config, problem, room};
 
 	*plan = (KsegConsumePlan){0};
-	if (plan_read_limits(plan, &source) && plan_read_format(plan, &source) && plan_read_wants(plan, &source) &&
-	    plan_read_partitions(plan, &source) && plan_read_ranges(plan, &source))
+	if (plan_read_limits(plan, &source) && plan_read_format(plan, &source) &&
+	    plan_read_wants(plan, &source) && plan_read_partitions(plan, &source) &&
+	    plan_read_ranges(plan, &source))
 		return true;
 	consume_plan_close(plan);
 	return false;

@@ -53,9 +53,9 @@ typedef struct KsegConsumePlan
 	int64_t offset_from;       /* or none */
 	int64_t offset_to;         /* exclusive, or none */
 	int64_t timestamp_from_ms; /* or none */
-	int64_t timestamp_to_ms;   /* exclusive, or none; a stop only where time does not go back (LogAppendTime) */
-	int64_t tail;              /* per partition at most so many offsets before its end, or none */
-	int64_t max_records;       /* or none */
+	int64_t timestamp_to_ms; /* exclusive, or none; a stop only where time does not go back (LogAppendTime) */
+	int64_t tail;            /* per partition at most so many offsets before its end, or none */
+	int64_t max_records;     /* or none */
 } KsegConsumePlan;
 
 /*

@@ -43,6 +43,8 @@ static const FailureSort failure_sorts[] = {
     {RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, KSEG_FAILURE_REFUSED},
     {RD_KAFKA_RESP_ERR_PRODUCER_FENCED, KSEG_FAILURE_REFUSED},
     {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, KSEG_FAILURE_REFUSED},
+    {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING, KSEG_FAILURE_REFUSED},
+    {RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, KSEG_FAILURE_REFUSED},
     {RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, KSEG_FAILURE_REFUSED},
     {RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID, KSEG_FAILURE_REFUSED},
     {RD_KAFKA_RESP_ERR__FENCED, KSEG_FAILURE_REFUSED},
@@ -125,7 +127,10 @@ failure_hint_auth(const KsegKafkaClient *client, rd_kafka_resp_err_t error)
 static bool
 failure_is_plaintext(const KsegKafkaClient *client)
 {
-	return strstr(client->cause_words, "PLAINTEXT") != NULL || strstr(client->cause_words, "unexpected eof") != NULL;
+	const char *words = client->cause_words;
+
+	return strstr(words, "PLAINTEXT") != NULL || strstr(words, "unexpected eof") != NULL ||
+	       (strstr(words, "Disconnected") != NULL && strstr(words, "state SSL_HANDSHAKE") != NULL);
 }
 
 static const char *
@@ -151,6 +156,27 @@ failure_hint_connection(const KsegKafkaClient *client)
 	       "machine by the names that they advertise; \"connect_timeout\" is how long a first answer may take.";
 }
 
+/*
+ * What a producer hears whose transaction Kafka has ended: as if there were a newer one of its id. There is none, for each run has
+ * an id of its own.
+ */
+static bool
+failure_is_ended_transaction(rd_kafka_resp_err_t error)
+{
+	return error == RD_KAFKA_RESP_ERR_PRODUCER_FENCED || error == RD_KAFKA_RESP_ERR__FENCED ||
+	       error == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH || error == RD_KAFKA_RESP_ERR_INVALID_TXN_STATE ||
+	       error == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING;
+}
+
+static const char *
+failure_hint_refused(const KsegKafkaClient *client, rd_kafka_resp_err_t error)
+{
+	if (client->courier->config.transactional && failure_is_ended_transaction(error))
+		return "Kafka aborts a transaction that lasts longer than the server option \"transaction_timeout\": raise it, "
+		       "or make the query faster.";
+	return "kseg.test_server() says what can be reached; Kafka's own log may say more.";
+}
+
 const char *
 kafka_failure_hint(const KsegKafkaClient *client, rd_kafka_resp_err_t error)
 {
@@ -163,7 +189,7 @@ kafka_failure_hint(const KsegKafkaClient *client, rd_kafka_resp_err_t error)
 		case KSEG_FAILURE_EXHAUSTED:
 			return failure_hint_connection(client);
 		case KSEG_FAILURE_REFUSED:
-			return "kseg.test_server() says what can be reached; Kafka's own log may say more.";
+			return failure_hint_refused(client, error);
 		default:
 			return "";
 	}
@@ -173,8 +199,17 @@ void
 kafka_failure_set(KsegKafkaClient *client, rd_kafka_resp_err_t error, const char *words, const char *message)
 {
 	KsegFailureReport *report = &client->courier->failure;
-	KsegFailure failure = kafka_failure_sort(error);
+	char fatal[KSEG_KAFKA_WORDS_MAX];
+	rd_kafka_resp_err_t reason = kafka_client_read_fatal(client, fatal);
+	KsegFailure failure;
 
+	/* What has ended the handle explains what came of it, such as messages that were purged. */
+	if (reason != RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		error = reason;
+		words = fatal;
+	}
+	failure = kafka_failure_sort(error);
 	if (!failure_set(report, failure, (uint32_t) error, "%s",
 	                 message != NULL ? message : failure_message(failure)))
 		return;

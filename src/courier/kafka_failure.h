@@ -21,7 +21,8 @@ extern bool kafka_failure_is_topic(rd_kafka_resp_err_t error);
 
 /*
  * End the run, unless something has ended it before: with the sort of error, message ("could not …", may be NULL: one that fits
- * the sort), detail "librdkafka says: words" (NULL: what the client knows of it) and a hint that fits.
+ * the sort), detail "librdkafka says: words" (NULL: what the client knows of it) and a hint that fits. An error that has ended
+ * the handle for good takes error's place.
  */
 extern void kafka_failure_set(KsegKafkaClient *client, rd_kafka_resp_err_t error, const char *words,
                               const char *message);

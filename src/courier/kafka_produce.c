@@ -9,29 +9,20 @@
  *
  * Whatever blocks is done by the client's thread: the loop always hears the wire's end.
  */
+#include <stdatomic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "courier/kafka_failure.h"
+#include "courier/kafka_produce_settings.h"
 #include "courier/kafka_send.h"
 #include "courier/wire_report.h"
 #include "courier/words.h"
 
-/*
- * Bytes of a batch, before compression. Measured (1 M messages of 240 bytes, one broker, lz4): 64 kB 0.8 of the best rate, 256 kB
- * to 1 MB the same. A smaller one is refused by fewer topics: their limit of a batch is 1 MB unless somebody has lowered it.
- */
-#define PRODUCE_BATCH_BYTES (512 * 1024)
-
-/* librdkafka's limit counts what a record has around key, value and headers: 36 bytes and some for each header (kafka_topic.c). */
-#define PRODUCE_RECORD_ROOM 4096
-
 /* A flush is worth a thread where waiting for batches to fill would be felt. */
 #define PRODUCE_LINGER_LONG_MS 50
-
-#define PRODUCE_SETTINGS_MAX 20
 
 typedef enum ProduceStage
 {
@@ -49,90 +40,28 @@ typedef struct KsegProduce
 	KsegKafkaClient clients[2];
 	ProduceStage stage;
 	bool in_transaction;
+	atomic_bool leaving; /* read by the client's thread, too */
 
 	/* what the client's thread works on and with */
 	KsegKafkaTopic *asked; /* NULL: any broker's answer will do */
 	int64_t deadline_ms;
 	rd_kafka_resp_err_t error;
+	bool refused; /* the transaction is not committed and cannot be: that is sure */
 	char words[KSEG_KAFKA_WORDS_MAX];
 } KsegProduce;
 
+/* One try of what waits for messages that another call may have to let go: many times what it takes a broker that is well. */
+#define PRODUCE_TRY_MS 100
+
 /* ---------- the handle ---------- */
-
-typedef struct ProduceSettings
-{
-	KsegKafkaSetting settings[PRODUCE_SETTINGS_MAX];
-	char numbers[PRODUCE_SETTINGS_MAX][24];
-	size_t count;
-} ProduceSettings;
-
-static void
-settings_text(ProduceSettings *settings, const char *name, const char *value)
-{
-	settings->settings[settings->count++] = (KsegKafkaSetting){name, value, false};
-}
-
-static void
-settings_int(ProduceSettings *settings, const char *name, int64_t value)
-{
-	char *text = settings->numbers[settings->count];
-
-	snprintf(text, sizeof(settings->numbers[0]), "%lld", (long long) value);
-	settings_text(settings, name, text);
-}
-
-static int64_t
-produce_min(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static void
-produce_set_delivery(ProduceSettings *settings, const KsegConfig *config)
-{
-	int64_t timeout = config->message_timeout_ms;
-
-	/* Neither a request nor a message may outlive its transaction. */
-	if (config->transactional)
-	{
-		timeout = produce_min(timeout, config->transaction_timeout_ms);
-		settings_text(settings, "transactional.id", config->transactional_id);
-		settings_int(settings, "transaction.timeout.ms", config->transaction_timeout_ms);
-		settings_int(settings, "socket.timeout.ms",
-		             produce_min(config->request_timeout_ms, config->transaction_timeout_ms));
-	}
-	settings_text(settings, "enable.idempotence", "true");
-	settings_text(settings, "acks", "all");
-	settings_text(settings, "max.in.flight.requests.per.connection", "5");
-	/* Keys go where Java clients put them. */
-	settings_text(settings, "partitioner", "murmur2_random");
-	settings_int(settings, "message.timeout.ms", timeout);
-	settings_int(settings, "linger.ms", produce_min(config->linger_ms, timeout - 1));
-	/* Messages without a key stay with one partition for as long as a batch takes to fill, also when they do not linger. */
-	settings_int(settings, "sticky.partitioning.linger.ms", 2 * config->linger_ms + 10);
-}
-
-static void
-produce_set_sizes(ProduceSettings *settings, const KsegConfig *config, int64_t batch_bytes)
-{
-	settings_text(settings, "compression.codec", config->compression);
-	settings_int(settings, "message.max.bytes", config->max_message_bytes + PRODUCE_RECORD_ROOM);
-	settings_int(settings, "batch.size", batch_bytes);
-	/* As many as batch.size has room for, not librdkafka's 10,000: messages may be of 20 bytes. */
-	settings_int(settings, "batch.num.messages", 100000);
-	/* The bounds are the sender's and PostgreSQL's credit; librdkafka never meets its own. */
-	settings_int(settings, "queue.buffering.max.messages", config->max_queue_messages);
-	settings_int(settings, "queue.buffering.max.kbytes", INT32_MAX);
-}
 
 static bool
 produce_open_client(KsegProduce *produce, KsegKafkaClient *client, int64_t batch_bytes)
 {
 	KsegKafkaSender *sender = &produce->sender;
-	ProduceSettings settings = {.count = 0};
+	KsegProduceSettings settings;
 
-	produce_set_delivery(&settings, &sender->courier->config);
-	produce_set_sizes(&settings, &sender->courier->config, batch_bytes);
+	produce_settings_fill(&settings, &sender->courier->config, batch_bytes);
 	if (!kafka_client_open(client, sender->courier, RD_KAFKA_PRODUCER, settings.settings, settings.count))
 		return false;
 	kafka_sender_use(sender, client);
@@ -164,6 +93,8 @@ produce_take_result(KsegProduce *produce, rd_kafka_error_t *error)
 	bool again = error != NULL && rd_kafka_error_is_retriable(error) && clock_now_ms() < produce->deadline_ms;
 
 	produce->error = error != NULL ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+	produce->refused =
+	    error != NULL && (rd_kafka_error_txn_requires_abort(error) || rd_kafka_error_is_fatal(error));
 	if (error == NULL)
 		return true;
 	words_clean(produce->words, sizeof(produce->words), rd_kafka_error_string(error),
@@ -207,18 +138,31 @@ produce_abort(void *argument)
 {
 	KsegProduce *produce = argument;
 	rd_kafka_t *rk = produce->sender.client->rk;
+	int left_ms;
 
-	while (!produce_take_result(produce, rd_kafka_abort_transaction(rk, produce_left_ms(produce))))
-		continue;
+	/*
+	 * In short tries: messages behind a refused one come back ("out of order") after librdkafka has purged its queues, and
+	 * only another try purges again; until then it waits for them in vain.
+	 */
+	do
+		left_ms = produce_left_ms(produce);
+	while (!produce_take_result(
+	    produce, rd_kafka_abort_transaction(rk, left_ms < PRODUCE_TRY_MS ? left_ms : PRODUCE_TRY_MS)));
 }
 
-/* While a flush is under way librdkafka does not wait for batches to fill. */
+/*
+ * While a flush is under way librdkafka does not wait for batches to fill. In short tries, because after a failure some
+ * messages wait for the abort, and the abort for us.
+ */
 static void
 produce_flush(void *argument)
 {
 	KsegProduce *produce = argument;
+	rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__TIMED_OUT;
 
-	rd_kafka_flush(produce->sender.client->rk, (int) produce->sender.courier->config.message_timeout_ms);
+	while (error == RD_KAFKA_RESP_ERR__TIMED_OUT && produce_left_ms(produce) > 0 &&
+	       !atomic_load(&produce->leaving))
+		error = rd_kafka_flush(produce->sender.client->rk, PRODUCE_TRY_MS);
 }
 
 static void
@@ -315,6 +259,17 @@ produce_end_commit(KsegProduce *produce)
 	produce->stage = PRODUCE_OVER;
 }
 
+/* The run ends while a commit has been asked for that nobody has refused: a broker may carry it out yet. */
+static void
+produce_tell_doubt(KsegProduce *produce, bool working)
+{
+	KsegFailureReport *report = &produce->sender.courier->failure;
+
+	if (report->failure != 0 && produce->stage == PRODUCE_COMMITTING && (working || !produce->refused))
+		failure_set_hint(report, "Its transaction may have been committed or not: look at the topic before you "
+		                         "repeat the run.");
+}
+
 /* Nothing more comes, or nothing can come before something is settled: batches that could still fill need not wait. */
 static bool
 produce_may_flush(const KsegProduce *produce)
@@ -336,7 +291,8 @@ produce_run(KsegProduce *produce)
 		/* What kept the brokers from answering has been tried again for as long as a first answer may take. */
 		if (kafka_failure_sort(sender->asking->error) == KSEG_FAILURE_EXHAUSTED &&
 		    sender->asking->error != RD_KAFKA_RESP_ERR_NO_ERROR)
-			kafka_failure_set(sender->client, sender->asking->error, NULL, "could not ask brokers for a topic");
+			kafka_failure_set(sender->client, sender->asking->error, NULL,
+			                  "could not ask brokers for a topic");
 		sender->asking = NULL;
 	}
 	produce->asked = NULL;
@@ -344,7 +300,7 @@ produce_run(KsegProduce *produce)
 	if (sender->asking != NULL)
 		produce_ask_for(produce, sender->asking);
 	else if (produce_may_flush(produce))
-		produce_do(produce, produce_flush, 0);
+		produce_do(produce, produce_flush, produce->sender.courier->config.message_timeout_ms);
 	else if (sender->courier->ended && kafka_sender_is_idle(sender) && sender->courier->failure.failure == 0)
 	{
 		produce->stage = produce->in_transaction ? PRODUCE_COMMITTING : PRODUCE_OVER;
@@ -370,7 +326,7 @@ produce_open(KsegCourier *courier)
 		return NULL;
 	}
 	if (!produce_open_client(produce, &produce->clients[0],
-	                         produce_min(PRODUCE_BATCH_BYTES, config->max_message_bytes)))
+	                         produce_settings_batch(config)))
 		return NULL;
 	produce_ask_for(produce, produce->sender.topic);
 	return produce;
@@ -424,6 +380,7 @@ produce_turn(void *state, int64_t now)
 		if (produce->stage == PRODUCE_RUNNING)
 			produce_run(produce);
 	}
+	produce_tell_doubt(produce, working);
 	return kafka_client_check_reached(produce->sender.client, now);
 }
 
@@ -462,12 +419,12 @@ produce_wait_work(KsegProduce *produce, int64_t deadline_ms)
 		rd_kafka_event_t *event;
 		int64_t left = deadline_ms - clock_now_ms();
 
+		while ((event = kafka_client_next_event(client)) != NULL)
+			rd_kafka_event_destroy(event);
 		if (left <= 0)
 			return false;
 		kafka_client_wait(client, -1, 0, (int) left);
 		kafka_client_wake_up(client);
-		while ((event = kafka_client_next_event(client)) != NULL)
-			rd_kafka_event_destroy(event);
 	}
 	return true;
 }
@@ -484,6 +441,7 @@ produce_leave(void *state)
 
 	if (!produce->in_transaction)
 		return;
+	atomic_store(&produce->leaving, true);
 	if (produce->stage == PRODUCE_RUNNING)
 		rd_kafka_purge(produce->sender.client->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
 	if (!produce_wait_work(produce, deadline_ms) ||

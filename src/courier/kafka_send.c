@@ -100,12 +100,30 @@ sender_reject(KsegKafkaSender *sender, KsegKafkaEntry *entry, rd_kafka_resp_err_
 	sender_settle(sender, entry);
 }
 
+/* No message may outlive its transaction: whichever of the two timeouts is shorter has passed. */
+static void
+sender_fail_expired(KsegKafkaSender *sender, rd_kafka_resp_err_t error, const KsegMessage *message)
+{
+	KsegFailureReport *report = &sender->courier->failure;
+	const KsegConfig *config = &sender->courier->config;
+	bool transaction = config->transactional && config->transaction_timeout_ms < config->message_timeout_ms;
+
+	if (!failure_set(report, KSEG_FAILURE_EXHAUSTED, (uint32_t) error,
+	                 "could not send messages to Kafka within %lld ms",
+	                 (long long) (transaction ? config->transaction_timeout_ms : config->message_timeout_ms)))
+		return;
+	failure_set_detail(report, "The first message that was not acknowledged is of row %llu. librdkafka says: %s.",
+	                   (unsigned long long) message->row, kafka_client_why(sender->client, error));
+	failure_set_hint(report,
+	                 "The server option \"%s\" ended the attempts; kseg.test_server() says which brokers can be "
+	                 "reached.",
+	                 transaction ? "transaction_timeout" : "message_timeout");
+}
+
 /* message_timeout has passed, or a broker refuses all of them. Nothing of it is the message's fault. */
 static void
 sender_fail(KsegKafkaSender *sender, rd_kafka_resp_err_t error, const KsegMessage *message)
 {
-	KsegFailureReport *report = &sender->courier->failure;
-
 	sender->status.last_error = (uint32_t) error;
 	if (kafka_failure_is_topic(error))
 	{
@@ -117,14 +135,7 @@ sender_fail(KsegKafkaSender *sender, rd_kafka_resp_err_t error, const KsegMessag
 		kafka_failure_set(sender->client, error, NULL, "could not send messages to Kafka");
 		return;
 	}
-	if (!failure_set(report, KSEG_FAILURE_EXHAUSTED, (uint32_t) error,
-	                 "could not send messages to Kafka within %lld ms",
-	                 (long long) sender->courier->config.message_timeout_ms))
-		return;
-	failure_set_detail(report, "The first message that was not acknowledged is of row %llu. librdkafka says: %s.",
-	                   (unsigned long long) message->row, kafka_client_why(sender->client, error));
-	failure_set_hint(report, "The server option \"message_timeout\" ended the attempts; kseg.test_server() says which "
-	                         "brokers can be reached.");
+	sender_fail_expired(sender, error, message);
 }
 
 /* Several messages of one batch, of which one at least is at fault, and nobody says which. */
@@ -157,6 +168,9 @@ sender_take_refusal(KsegKafkaSender *sender, KsegKafkaEntry *entry, rd_kafka_res
 	KsegMessage message;
 
 	kafka_entry_read(entry, &message);
+	/* A partition that the message did not ask for has gone with its topic. */
+	if (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && message.partition < 0)
+		error = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 	if (kafka_failure_is_own(error) ||
 	    (kafka_failure_is_topic(error) && (message.topic.length > 0 || sender->topic == NULL)))
 		sender_reject(sender, entry, error, words != NULL ? words : rd_kafka_err2str(error));

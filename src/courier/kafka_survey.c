@@ -11,16 +11,17 @@
 
 /* ---------- configurations ---------- */
 
-/* Ask for a resource's configuration; the answer comes as an event. */
+/* Ask a broker for a resource's configuration; the answer comes as an event. */
 static void
-survey_describe(const KsegSurvey *survey, rd_kafka_ResourceType_t type, const char *name, void *opaque,
-                rd_kafka_queue_t *answers)
+survey_describe(const KsegSurvey *survey, rd_kafka_ResourceType_t type, const char *name, int32_t broker,
+                void *opaque, rd_kafka_queue_t *answers)
 {
 	rd_kafka_AdminOptions_t *options =
 	    rd_kafka_AdminOptions_new(survey->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
 	rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(type, name);
 
 	rd_kafka_AdminOptions_set_request_timeout(options, (int) survey->answer_ms, NULL, 0);
+	rd_kafka_AdminOptions_set_broker(options, broker, NULL, 0);
 	rd_kafka_AdminOptions_set_opaque(options, opaque);
 	rd_kafka_DescribeConfigs(survey->rk, &resource, 1, options, answers);
 	rd_kafka_ConfigResource_destroy(resource);
@@ -78,7 +79,7 @@ survey_ask_brokers(KsegSurvey *survey)
 		broker->id = survey->metadata->brokers[i].id;
 		broker->error = RD_KAFKA_RESP_ERR__TIMED_OUT;
 		snprintf(name, sizeof(name), "%d", broker->id);
-		survey_describe(survey, RD_KAFKA_RESOURCE_BROKER, name, broker, answers);
+		survey_describe(survey, RD_KAFKA_RESOURCE_BROKER, name, broker->id, broker, answers);
 	}
 	for (int i = 0; i < survey->broker_count; i++)
 	{
@@ -113,7 +114,7 @@ survey_ask_topic(KsegSurvey *survey)
 	rd_kafka_event_t *event;
 
 	survey->topic_error = RD_KAFKA_RESP_ERR__TIMED_OUT;
-	survey_describe(survey, RD_KAFKA_RESOURCE_TOPIC, survey->topic, NULL, answers);
+	survey_describe(survey, RD_KAFKA_RESOURCE_TOPIC, survey->topic, survey->metadata->orig_broker_id, NULL, answers);
 	event = rd_kafka_queue_poll(answers, (int) survey->answer_ms);
 	if (event != NULL)
 	{

@@ -136,6 +136,13 @@ test_check_authentication(KsegKafkaTest *test, TestStep step)
 
 /* ---------- the cluster ---------- */
 
+/* A broker that is too old for the question has been reached, too. */
+static bool
+test_is_gone(const KsegSurveyBroker *broker)
+{
+	return broker->error < 0 && broker->error != RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
+}
+
 /* "1 127.0.0.1:9092 (controller), 2 …" */
 static void
 test_write_brokers(const KsegKafkaTest *test, char *out, size_t room, bool reached)
@@ -147,9 +154,8 @@ test_write_brokers(const KsegKafkaTest *test, char *out, size_t room, bool reach
 	for (int i = 0; i < survey->broker_count && at < room; i++)
 	{
 		const struct rd_kafka_metadata_broker *broker = &survey->metadata->brokers[i];
-		bool gone = survey->brokers[i].error < 0; /* librdkafka's own: no broker has answered */
 
-		if (gone == reached)
+		if (test_is_gone(&survey->brokers[i]) == reached)
 			continue;
 		at += (size_t) snprintf(out + at, room - at, "%s%d %s:%d%s", at > 0 ? ", " : "", broker->id,
 		                        broker->host, broker->port,
@@ -163,7 +169,7 @@ test_count_gone(const KsegSurvey *survey)
 	int gone = 0;
 
 	for (int i = 0; i < survey->broker_count; i++)
-		gone += survey->brokers[i].error < 0;
+		gone += test_is_gone(&survey->brokers[i]);
 	return gone;
 }
 
@@ -328,7 +334,7 @@ static void
 test_take_events(KsegKafkaTest *test)
 {
 	rd_kafka_event_t *event;
-	char words[8];
+	char words[KSEG_KAFKA_WORDS_MAX];
 
 	while ((event = kafka_client_next_event(&test->client)) != NULL)
 	{
@@ -337,7 +343,7 @@ test_take_events(KsegKafkaTest *test)
 			    test->assigned || strstr(rd_kafka_event_stats(event), "\"idemp_state\": \"Assigned\"") != NULL;
 		rd_kafka_event_destroy(event);
 	}
-	test->denied = rd_kafka_fatal_error(test->client.rk, words, sizeof(words));
+	test->denied = kafka_client_read_fatal(&test->client, words);
 }
 
 /* Nothing better will come: all brokers have been tried, and it is not the network that is in the way. */

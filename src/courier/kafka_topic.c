@@ -16,7 +16,7 @@
 #define TOPIC_AGAIN_MS   50
 
 /* How long the question for a topic's configuration may take: one answer of a broker that has just answered. */
-#define TOPIC_CONFIG_MS 10000
+#define TOPIC_CONFIG_MS 5000
 
 /* ---------- the cache ---------- */
 
@@ -99,15 +99,16 @@ topic_ask_again(rd_kafka_resp_err_t error)
 	       error == RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE;
 }
 
-/* One question. LEADER_NOT_AVAILABLE is a topic, too: librdkafka waits for its leader. */
+/* One question. LEADER_NOT_AVAILABLE is a topic, too: librdkafka waits for its leader. broker: who has answered. */
 static rd_kafka_resp_err_t
-topic_ask_metadata(rd_kafka_t *rk, const KsegKafkaTopic *topic, int timeout_ms)
+topic_ask_metadata(rd_kafka_t *rk, const KsegKafkaTopic *topic, int timeout_ms, int32_t *broker)
 {
 	const struct rd_kafka_metadata *metadata;
 	rd_kafka_resp_err_t error = rd_kafka_metadata(rk, 0, topic->rkt, &metadata, timeout_ms);
 
 	if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return error;
+	*broker = metadata->orig_broker_id;
 	error = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 	rd_kafka_metadata_destroy(metadata);
 	return error == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ? RD_KAFKA_RESP_ERR_NO_ERROR : error;
@@ -129,20 +130,22 @@ topic_left_ms(int64_t deadline_ms)
 	return left > 0 ? (int) left : 0;
 }
 
-static void
+/* Returns who has answered. */
+static int32_t
 topic_ask_until(rd_kafka_t *rk, KsegKafkaTopic *topic, int64_t deadline_ms)
 {
+	int32_t broker = -1;
 	int64_t unknown_ms = INT64_MAX; /* when "no such topic" will count */
 
 	for (;;)
 	{
-		topic->error = topic_ask_metadata(rk, topic, topic_left_ms(deadline_ms));
+		topic->error = topic_ask_metadata(rk, topic, topic_left_ms(deadline_ms), &broker);
 		if (topic->error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
 			unknown_ms = unknown_ms == INT64_MAX ? clock_now_ms() + TOPIC_UNKNOWN_MS : unknown_ms;
 		else if (!topic_ask_again(topic->error))
-			return;
+			return broker;
 		if (topic_left_ms(deadline_ms) == 0 || clock_now_ms() >= unknown_ms)
-			return;
+			return broker;
 		topic_pause();
 	}
 }
@@ -221,9 +224,12 @@ topic_take_config(KsegKafkaTopic *topic, const rd_kafka_ConfigResource_t *resour
 		topic->before_max_ms = topic->after_max_ms = INT64_MAX;
 }
 
-/* What cannot be had (no right, an old broker, no answer) is not known, and that is no error. */
+/*
+ * What cannot be had (no right, an old broker, no answer) is not known, and that is no error. The broker that has just answered
+ * is asked: by itself librdkafka would wait for the controller, which there may not be for a while.
+ */
 static void
-topic_ask_config(rd_kafka_t *rk, KsegKafkaTopic *topic)
+topic_ask_config(rd_kafka_t *rk, KsegKafkaTopic *topic, int32_t broker)
 {
 	rd_kafka_queue_t *answers = rd_kafka_queue_new(rk);
 	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
@@ -232,6 +238,7 @@ topic_ask_config(rd_kafka_t *rk, KsegKafkaTopic *topic)
 	const rd_kafka_DescribeConfigs_result_t *result;
 
 	rd_kafka_AdminOptions_set_request_timeout(options, TOPIC_CONFIG_MS, NULL, 0);
+	rd_kafka_AdminOptions_set_broker(options, broker, NULL, 0);
 	rd_kafka_DescribeConfigs(rk, &resource, 1, options, answers);
 	event = rd_kafka_queue_poll(answers, TOPIC_CONFIG_MS);
 	result = event != NULL ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
@@ -254,11 +261,13 @@ topic_ask_config(rd_kafka_t *rk, KsegKafkaTopic *topic)
 void
 kafka_topic_ask(rd_kafka_t *rk, KsegKafkaTopic *topic, int64_t deadline_ms)
 {
+	int32_t broker;
+
 	if (topic->rkt == NULL)
 		return;
-	topic_ask_until(rk, topic, deadline_ms);
-	if (topic->error == RD_KAFKA_RESP_ERR_NO_ERROR)
-		topic_ask_config(rk, topic);
+	broker = topic_ask_until(rk, topic, deadline_ms);
+	if (topic->error == RD_KAFKA_RESP_ERR_NO_ERROR && broker >= 0)
+		topic_ask_config(rk, topic, broker);
 }
 
 /* ---------- checking ---------- */

@@ -23,10 +23,14 @@ run_create_sink(const KsegRun *run, const KsegSinkOptions *options)
 }
 
 static const char *
-run_lost_hint(const KsegRun *run)
+run_repeat_hint(const KsegRun *run, KsegLinkState state)
 {
 	const KsegKafkaDelivery *delivery = run->argument;
 
+	if (state == KSEG_LINK_FAILED && (delivery->transactional || run->figures.sent == 0))
+		return NULL; /* what has become of a transaction, the courier has said */
+	if (state == KSEG_LINK_FAILED)
+		return "A repeat of the run produces the messages that had arrived once more.";
 	if (!delivery->transactional)
 		return "Repeat the run: messages that had arrived are produced once more.";
 	if (kafka_sink_is_committing(run->sink))
@@ -77,7 +81,7 @@ kseg_sql_kafka_produce(PG_FUNCTION_ARGS)
 	run.server = delivery.server->name;
 	run.server_oid = delivery.server->oid;
 	run.create_sink = run_create_sink;
-	run.lost_hint = run_lost_hint;
+	run.repeat_hint = run_repeat_hint;
 	run.argument = &delivery;
 	run_attempt(&run);
 	run_end(&run);

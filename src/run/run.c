@@ -118,15 +118,16 @@ run_deliver(KsegRun *run)
 	error_context_stack = callback.previous;
 }
 
-/* What the end of the sink's link means. */
+/* What the end of the sink's link means. Figures are there. */
 static KsegRunFailure *
 run_failure_find(const KsegRun *run)
 {
 	KsegLink *link = sink_link(run->sink);
 	KsegRunFailure *failure = run_failure_of_link(link);
+	const char *repeat = failure != NULL ? run->repeat_hint(run, link_state(link)) : NULL;
 
-	if (link_state(link) == KSEG_LINK_LOST)
-		failure->hint = run->lost_hint(run);
+	if (repeat != NULL)
+		failure->hint = failure->hint != NULL ? psprintf("%s %s", failure->hint, repeat) : repeat;
 	return failure;
 }
 
@@ -155,8 +156,8 @@ run_attempt(KsegRun *run)
 		run_timeout_start(run->arguments->timeout);
 		run_deliver(run);
 		run_timeout_stop(run->arguments->timeout);
-		run->failure = run_failure_find(run);
 		sink_figures(run->sink, &run->figures);
+		run->failure = run_failure_find(run);
 		sink_close(run->sink);
 		current_run = NULL;
 		ReleaseCurrentSubTransaction();

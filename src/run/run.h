@@ -51,8 +51,8 @@ struct KsegRun
 	Oid server_oid;
 	/* Make the sink, in the current memory context. */
 	KsegSink *(*create_sink)(const KsegRun *run, const KsegSinkOptions *options);
-	/* What to do when the courier was lost. */
-	const char *(*lost_hint)(const KsegRun *run);
+	/* What a repeat of the run does, after the courier has failed or was lost; NULL: nothing that need be said. */
+	const char *(*repeat_hint)(const KsegRun *run, KsegLinkState state);
 	void *argument; /* for these two */
 };
 

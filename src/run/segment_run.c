@@ -21,8 +21,10 @@ run_create_sink(const KsegRun *run, const KsegSinkOptions *options)
 }
 
 static const char *
-run_lost_hint(const KsegRun *run)
+run_repeat_hint(const KsegRun *run, KsegLinkState state)
 {
+	if (state != KSEG_LINK_LOST)
+		return NULL;
 	return "Repeat the run: events that had arrived keep their ids, so Segment drops the repeats.";
 }
 
@@ -67,7 +69,7 @@ run_segment(FunctionCallInfo fcinfo, KsegCall call)
 	run.server = server->name;
 	run.server_oid = server->oid;
 	run.create_sink = run_create_sink;
-	run.lost_hint = run_lost_hint;
+	run.repeat_hint = run_repeat_hint;
 	run.argument = &delivery;
 	run_attempt(&run);
 	explicit_bzero(write_key, strlen(write_key));

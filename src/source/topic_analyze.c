@@ -145,6 +145,7 @@ static bool
 sample_read_whole(AnalyzeSample *sample, KsegTopicBound **bounds, int *bound_count)
 {
 	KsegTopicRequest request;
+	const KsegTopicBound *known;
 	KsegTopicRead *read;
 	KsegRecord record;
 	bool more;
@@ -152,7 +153,11 @@ sample_read_whole(AnalyzeSample *sample, KsegTopicBound **bounds, int *bound_cou
 	sample_request(sample, &request);
 	read = topic_read_open(&request);
 	more = topic_read_next(read, &record);
-	*bounds = unconstify(KsegTopicBound *, topic_read_bounds(read, bound_count));
+	known = topic_read_bounds(read, bound_count);
+	/* They end with the read. */
+	*bounds = palloc(sizeof(KsegTopicBound) * Max(*bound_count, 1));
+	if (*bound_count > 0)
+		memcpy(*bounds, known, sizeof(KsegTopicBound) * *bound_count);
 	sample->offsets = bounds_size(*bounds, *bound_count);
 	if (sample->offsets > ANALYZE_MESSAGES)
 	{

@@ -169,17 +169,24 @@ error_is_texts_own(int sqlerrcode)
 	return true;
 }
 
-/* The error that has just been caught becomes a problem, in context; one of another kind goes on its way. */
-static void
-field_take_error(MemoryContext context, KsegTopicProblem *problem)
+/* Take the error that has just been caught, into context: its text may become a problem. */
+static ErrorData *
+field_take_error(MemoryContext context)
 {
 	ErrorData *error;
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
-	if (!error_is_texts_own(error->sqlerrcode))
-		PG_RE_THROW();
 	FlushErrorState();
+	return error;
+}
+
+/* An error that was taken becomes a problem; one of another kind goes on its way. */
+static void
+field_sort_error(ErrorData *error, KsegTopicProblem *problem)
+{
+	if (!error_is_texts_own(error->sqlerrcode))
+		ReThrowError(error);
 	field_wrong(problem, error->sqlerrcode, error->message);
 }
 
@@ -195,7 +202,7 @@ field_read_hard(KsegTopicField *field, char *text, Datum *value, bool *null, Kse
 	}
 	PG_CATCH();
 	{
-		field_take_error(context, problem);
+		field_sort_error(field_take_error(context), problem);
 	}
 	PG_END_TRY();
 	return problem->reason == NULL;
@@ -208,6 +215,7 @@ field_read_in_subtransaction(KsegTopicField *field, char *text, Datum *value, bo
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *volatile error = NULL;
 
 	if (!kseg_compat_subtransaction_allowed())
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -222,12 +230,15 @@ field_read_in_subtransaction(KsegTopicField *field, char *text, Datum *value, bo
 	}
 	PG_CATCH();
 	{
-		field_take_error(context, problem);
+		error = field_take_error(context);
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	/* Only now: an error that left with the subtransaction still open would leave the session in it. */
+	if (error != NULL)
+		field_sort_error(error, problem);
 	return problem->reason == NULL;
 }
 

@@ -54,9 +54,8 @@ sample_set_csv(SampleCsv *csv, const KsegImportOptions *options)
 static bool
 sample_is_text(KsegText text)
 {
-	return text.data == NULL ||
-	       (pg_encoding_verifymbstr(PG_UTF8, text.data, text.length) == text.length &&
-	        memchr(text.data, '\0', text.length) == NULL);
+	return text.data == NULL || (pg_encoding_verifymbstr(PG_UTF8, text.data, text.length) == text.length &&
+	                             memchr(text.data, '\0', text.length) == NULL);
 }
 
 /*
@@ -92,17 +91,19 @@ sample_next_field(const SampleCsv *csv, const char **at, const char *end, String
 static void
 sample_take_csv(KsegImportShape *shape, const SampleCsv *csv, KsegText line)
 {
-	const char *at = line.data;
-	const char *end = line.data + line.length;
+	const char *at;
+	const char *end;
 	StringInfoData field;
 	bool quoted;
 	int number = 0;
 
-	if (!sample_is_text(line))
+	if (line.data == NULL || !sample_is_text(line))
 	{
 		shape->malformed++;
 		return;
 	}
+	at = line.data;
+	end = line.data + line.length;
 	initStringInfo(&field);
 	while (end > line.data && (end[-1] == '\n' || end[-1] == '\r'))
 		end--;

@@ -9,11 +9,8 @@
 #include "postgres.h"
 
 #include "commands/explain.h"
-#include "executor/executor.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "parser/parsetree.h"
 #include "utils/memutils.h"
@@ -21,9 +18,9 @@
 
 #include "compat.h"
 #include "link/link_failure.h"
-#include "link/link_text.h"
 #include "sink/kafka_producer.h"
 #include "source/topic_insert.h"
+#include "source/topic_insert_columns.h"
 #include "source/topic_insert_plan.h"
 
 /* One relation of one statement that messages are made for. */

@@ -14,6 +14,7 @@
 
 #include "event/json_value.h"
 #include "event/message.h"
+#include "source/topic_insert_columns.h"
 #include "source/topic_insert_plan.h"
 
 /* What a message takes from columns with meta, and the reserved name of it. */
@@ -48,149 +49,6 @@ struct KsegTopicInsertPlan
 	StringInfoData line;
 };
 
-/* ---------- what columns are ---------- */
-
-static bool
-insert_is_role(KsegTopicMeta meta)
-{
-	for (int i = 0; i < lengthof(roles); i++)
-	{
-		if (roles[i].meta == meta)
-			return true;
-	}
-	return false;
-}
-
-/* Is it a column that nobody may give a value to? In other formats than json, the value is the other columns'. */
-static bool
-insert_is_read_only(const KsegTopicTable *table, const KsegTopicColumn *column)
-{
-	if (column->dropped || column->meta == KSEG_META_NONE)
-		return false;
-	return !insert_is_role(column->meta) ||
-	       (column->meta == KSEG_META_VALUE && table->format != KSEG_TOPIC_JSON);
-}
-
-/* The column of this kind that gives a message its part, or NULL. KSEG_META_NONE: the first one. */
-static const KsegTopicColumn *
-insert_find_column(const KsegTopicTable *table, KsegTopicMeta meta)
-{
-	for (int i = 0; i < table->column_count; i++)
-	{
-		const KsegTopicColumn *column = &table->columns[i];
-
-		if (!column->dropped && column->meta == meta && !insert_is_read_only(table, column))
-			return column;
-	}
-	return NULL;
-}
-
-/* The first path that has only keys: members can be written, elements of an array cannot. */
-static const KsegTopicPath *
-insert_path(const KsegTopicColumn *column)
-{
-	ListCell *cell;
-
-	foreach (cell, column->paths)
-	{
-		const KsegTopicPath *path = lfirst(cell);
-		bool keys = true;
-
-		for (int i = 0; i < path->count; i++)
-			keys = keys && path->steps[i].key != NULL;
-		if (keys)
-			return path;
-	}
-	return NULL;
-}
-
-/* ---------- can messages be made at all? ---------- */
-
-static void
-insert_check_roles(const KsegTopicTable *table)
-{
-	for (int i = 0; i < table->column_count; i++)
-	{
-		const KsegTopicColumn *column = &table->columns[i];
-
-		if (column->dropped || column->meta == KSEG_META_NONE || insert_is_read_only(table, column) ||
-		    insert_find_column(table, column->meta) == column)
-			continue;
-		ereport(ERROR,
-		        (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-		         errmsg("cannot insert into foreign table \"%s\": it has two columns for the message's %s",
-		                table->name, topic_meta_name(column->meta)),
-		         errdetail("These are \"%s\" and \"%s\".", insert_find_column(table, column->meta)->name,
-		                   column->name)));
-	}
-}
-
-static void
-insert_check_paths(const KsegTopicTable *table)
-{
-	for (int i = 0; i < table->column_count; i++)
-	{
-		const KsegTopicColumn *column = &table->columns[i];
-
-		if (column->dropped || column->meta != KSEG_META_NONE || insert_path(column) != NULL)
-			continue;
-		ereport(ERROR,
-		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		         errmsg("cannot insert into foreign table \"%s\": column \"%s\" lies in an array",
-		                table->name, column->name),
-		         errdetail("A column is written at its first path that has no index; this one has none."),
-		         errhint("Write through another foreign table over the topic that has the array as one jsonb "
-		                 "column.")));
-	}
-}
-
-/* Two columns of one field of a CSV line. */
-static void
-insert_check_csv(const KsegTopicTable *table)
-{
-	for (int i = 0; i < table->column_count; i++)
-	{
-		for (int j = 0; j < i; j++)
-		{
-			const KsegTopicColumn *one = &table->columns[j];
-			const KsegTopicColumn *other = &table->columns[i];
-
-			if (one->dropped || other->dropped || one->meta != KSEG_META_NONE ||
-			    other->meta != KSEG_META_NONE || one->csv_field != other->csv_field)
-				continue;
-			ereport(
-			    ERROR,
-			    (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-			     errmsg(
-			         "cannot insert into foreign table \"%s\": columns \"%s\" and \"%s\" are both field %u",
-			         table->name, one->name, other->name, one->csv_field + 1)));
-		}
-	}
-}
-
-void
-topic_insert_check(const KsegTopicTable *table)
-{
-	if (table->format == KSEG_TOPIC_DEBEZIUM)
-		ereport(
-		    ERROR,
-		    (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-		     errmsg("cannot insert into foreign table \"%s\" of format debezium", table->name),
-		     errdetail("Its messages are changes that a connector has captured; kseg does not make them up."),
-		     errhint("Write through another foreign table over the topic, of format json.")));
-	insert_check_roles(table);
-	if (insert_find_column(table, KSEG_META_NONE) == NULL &&
-	    insert_find_column(table, KSEG_META_VALUE) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-		                errmsg("cannot insert into foreign table \"%s\": no column has the message's value",
-		                       table->name),
-		                errhint("Add a column without the option meta, or one with meta 'value'.")));
-	if (table->format == KSEG_TOPIC_JSON)
-		insert_check_paths(table);
-	if (table->format == KSEG_TOPIC_CSV)
-		insert_check_csv(table);
-}
-
 /* ---------- the plan for columns with paths ---------- */
 
 static const char *const *
@@ -206,7 +64,7 @@ insert_path_keys(const KsegTopicPath *path)
 static const char *
 insert_column_name(const KsegTopicTable *table, KsegTopicMeta meta)
 {
-	const KsegTopicColumn *column = insert_find_column(table, meta);
+	const KsegTopicColumn *column = topic_insert_find_column(table, meta);
 
 	return column != NULL ? column->name : NULL;
 }
@@ -229,7 +87,7 @@ insert_plan_fields(const KsegTopicTable *table, TupleDesc desc, int max_message_
 		const KsegTopicColumn *column = &table->columns[i];
 
 		if (!column->dropped && column->meta == KSEG_META_NONE)
-			paths[i] = insert_path_keys(insert_path(column));
+			paths[i] = insert_path_keys(topic_insert_path(column));
 	}
 	return message_plan_create(&mapping, desc);
 }
@@ -287,7 +145,7 @@ static Oid
 insert_plan_value(KsegTopicInsertPlan *plan, const KsegTopicTable *table)
 {
 	const KsegTopicColumn *column =
-	    insert_find_column(table, table->format == KSEG_TOPIC_JSON ? KSEG_META_VALUE : KSEG_META_NONE);
+	    topic_insert_find_column(table, table->format == KSEG_TOPIC_JSON ? KSEG_META_VALUE : KSEG_META_NONE);
 	Oid type = insert_direct_type(column->base_type);
 
 	if (table->format == KSEG_TOPIC_JSON)
@@ -316,13 +174,13 @@ insert_plan_whole(KsegTopicInsertPlan *plan, const KsegTopicTable *table, int ma
 	int count = 1;
 
 	for (int i = 1; i < lengthof(roles); i++)
-		count += insert_find_column(table, roles[i].meta) != NULL;
+		count += topic_insert_find_column(table, roles[i].meta) != NULL;
 	desc = CreateTemplateTupleDesc(count);
 	TupleDescInitEntry(desc, 1, roles[0].name, insert_plan_value(plan, table), -1, 0);
 	count = 1;
 	for (int i = 1; i < lengthof(roles); i++)
 	{
-		const KsegTopicColumn *column = insert_find_column(table, roles[i].meta);
+		const KsegTopicColumn *column = topic_insert_find_column(table, roles[i].meta);
 
 		if (column == NULL)
 			continue;
@@ -342,9 +200,9 @@ topic_insert_plan_create(const KsegTopicTable *table, TupleDesc desc, int max_me
 	plan->table = table;
 	json_writer_init(&plan->writer);
 	initStringInfo(&plan->line);
-	if (table->format == KSEG_TOPIC_JSON && insert_find_column(table, KSEG_META_NONE) != NULL)
+	if (table->format == KSEG_TOPIC_JSON && topic_insert_find_column(table, KSEG_META_NONE) != NULL)
 		plan->fields = insert_plan_fields(table, desc, max_message_bytes);
-	if (table->format != KSEG_TOPIC_JSON || insert_find_column(table, KSEG_META_VALUE) != NULL)
+	if (table->format != KSEG_TOPIC_JSON || topic_insert_find_column(table, KSEG_META_VALUE) != NULL)
 		insert_plan_whole(plan, table, max_message_bytes);
 	return plan;
 }
@@ -360,7 +218,7 @@ insert_check_read_only(const KsegTopicInsertPlan *plan, const TupleTableSlot *sl
 	{
 		const KsegTopicColumn *column = &table->columns[i];
 
-		if (slot->tts_isnull[i] || !insert_is_read_only(table, column))
+		if (slot->tts_isnull[i] || !topic_insert_is_read_only(table, column))
 			continue;
 		ereport(ERROR, (errcode(ERRCODE_GENERATED_ALWAYS),
 		                errmsg("cannot insert a value into column \"%s\" of foreign table \"%s\"",

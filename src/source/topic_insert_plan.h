@@ -2,8 +2,8 @@
  * topic_insert_plan.h
  *	  A row of a foreign table over a topic becomes a message.
  *
- * Owns: which column is what of the message, which columns nobody may give a value to, the value as CSV or text, and when a
- * row is a tombstone. Refuses: to send. The JSON and the message's layout are event/message.h's.
+ * Owns: the value as CSV or text, when a row is a tombstone, and what is wrong with a row. Refuses: to send. What columns are is
+ * topic_insert_columns.h's, the JSON and the message's layout are event/message.h's.
  *
  * The value of a message, by the table's format:
  *
@@ -25,9 +25,6 @@
 #include "source/topic_table.h"
 
 typedef struct KsegTopicInsertPlan KsegTopicInsertPlan;
-
-/* ERROR (0A000, 42P16) with the column and a hint when no message can be made from any row of this table. */
-extern void topic_insert_check(const KsegTopicTable *table);
 
 /*
  * Make a plan in the current memory context. table and desc (the relation's) must outlive it. ERRORs as topic_insert_check and

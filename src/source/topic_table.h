@@ -85,8 +85,8 @@ typedef struct KsegTopicTable
 
 /*
  * Read and check a foreign table's definition, in the current memory context. The relation must be locked by the caller. ERRORs
- * with the column's name and a hint: a type that cannot hold its metadata (42804), text or bytea without exactly one column for
- * the value, metadata of Debezium in another format, a csv path that is no number (HV00x, 42P16 class).
+ * with the column's name and a hint: 42804 a type that cannot hold its metadata; 42P16 text or bytea without exactly one column for
+ * the value, an option that the format has no use for; 22023 a path that is none; HV00J no topic.
  */
 extern KsegTopicTable *topic_table_get(Oid relation);
 

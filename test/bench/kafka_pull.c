@@ -101,8 +101,7 @@ now(void)
 	return (double) time.tv_sec + (double) time.tv_nsec / 1e9;
 }
 
-static void __attribute__((noreturn))
-die(const char *what)
+static void __attribute__((noreturn)) die(const char *what)
 {
 	fprintf(stderr, "kafka_pull: %s: %s\n", what, strerror(errno));
 	exit(2);
@@ -115,7 +114,8 @@ set_key(const char *name, size_t length, const char *json)
 {
 	for (int i = 0; i < KEYS_MAX; i++)
 	{
-		if (keys[i].name != NULL && (strlen(keys[i].name) != length || strncmp(keys[i].name, name, length) != 0))
+		if (keys[i].name != NULL &&
+		    (strlen(keys[i].name) != length || strncmp(keys[i].name, name, length) != 0))
 			continue;
 		keys[i].name = keys[i].name != NULL ? keys[i].name : strndup(name, length);
 		keys[i].json = json;
@@ -316,13 +316,14 @@ end(int status)
 	cpu = (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 	      (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 	if (!pull.print)
-		printf("%llu records, %llu MB, %llu frames in %.1f ms (first after %.1f ms), %.0f records/s after the "
-		       "first; courier: %.3f s CPU, %.3f s per million, %ld kB at its most\n",
-		       (unsigned long long) pull.records, (unsigned long long) pull.bytes / 1000000,
-		       (unsigned long long) pull.frames, elapsed * 1e3,
-		       pull.records > 0 ? (pull.first - pull.started) * 1e3 : 0,
-		       pull.records > 0 ? (double) pull.records / (pull.started + elapsed - pull.first) : 0, cpu,
-		       pull.records > 0 ? cpu / (double) pull.records * 1e6 : 0, usage.ru_maxrss);
+		printf(
+		    "%llu records, %llu MB, %llu frames in %.1f ms (first after %.1f ms), %.0f records/s after the "
+		    "first; courier: %.3f s CPU, %.3f s per million, %ld kB at its most\n",
+		    (unsigned long long) pull.records, (unsigned long long) pull.bytes / 1000000,
+		    (unsigned long long) pull.frames, elapsed * 1e3,
+		    pull.records > 0 ? (pull.first - pull.started) * 1e3 : 0,
+		    pull.records > 0 ? (double) pull.records / (pull.started + elapsed - pull.first) : 0, cpu,
+		    pull.records > 0 ? cpu / (double) pull.records * 1e6 : 0, usage.ru_maxrss);
 	exit(status);
 }
 
@@ -383,7 +384,8 @@ main(int argc, char **argv)
 {
 	if (argc < 4)
 	{
-		fprintf(stderr, "usage: kafka_pull COURIER BOOTSTRAP TOPIC [--set KEY=JSON]... [--print] [--stall MS]\n");
+		fprintf(stderr,
+		        "usage: kafka_pull COURIER BOOTSTRAP TOPIC [--set KEY=JSON]... [--print] [--stall MS]\n");
 		return 2;
 	}
 	set_text("bootstrap_servers", argv[2]);

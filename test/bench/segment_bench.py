@@ -1,18 +1,16 @@
 """What the main job costs: kseg against the cheapest thing PostgreSQL can do with the same rows, and Segment's own library.
 
 Run by test/bench/segment, which brings the cluster (PGHOST, PGPORT, ...) and the receiver. Prints a table; measures nothing
-that it does not print. Rates come from psql's \\timing, CPU seconds from the backend's own /proc/self/stat (the courier is its
-child, so its time is there once it is reaped) and from the receiver's.
+that it does not print. How: bench_session.py; the receiver's CPU seconds come from its own /proc/PID/stat.
 """
 import argparse
 import os
-import re
 import statistics
 import subprocess
-import threading
 import time
 
-TICK = os.sysconf("SC_CLK_TCK")
+from bench_session import Session, cpu_of, stat_of
+
 ROW = """SELECT lpad(g::text, 9, '0') AS customer_id, random() AS iphone, random() AS apple_watch,
        (random() * 1000)::numeric(10,2) AS expected_revenue, (ARRAY['gold', 'silver', 'bronze'])[1 + g % 3] AS segment,
        timestamptz '2026-01-01' + g * interval '1 second' AS predicted_at FROM generate_series(1, {rows}) g"""
@@ -25,51 +23,11 @@ COPY = """COPY (SELECT json_build_object('type', 'track', 'userId', customer_id,
                       'predicted_at', predicted_at), 'messageId', 'kseg-' || md5(t::text)) FROM {table} t) TO '/dev/null'; SELECT 1;"""
 
 
-def cpu_of(stat):
-    """(own, children's) CPU seconds from the text of /proc/PID/stat."""
-    fields = stat.rsplit(")", 1)[1].split()
-    return ((int(fields[11]) + int(fields[12])) / TICK, (int(fields[13]) + int(fields[14])) / TICK)
-
-
-def stat_of(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read()
-
-
-class Memory(threading.Thread):
-    """Peak anonymous memory (MB) of a backend and of its children, sampled every 10 ms while alive."""
-
-    def __init__(self, backend):
-        super().__init__(daemon=True)
-        self.backend, self.peak, self.over = backend, {"backend": 0, "courier": 0}, threading.Event()
-
-    @staticmethod
-    def anonymous(pid):
-        try:
-            with open(f"/proc/{pid}/status") as file:
-                return int(re.search(r"RssAnon:\s+(\d+)", file.read()).group(1)) / 1024
-        except (OSError, AttributeError):
-            return 0
-
-    def run(self):
-        while not self.over.wait(0.01):
-            try:
-                with open(f"/proc/{self.backend}/task/{self.backend}/children") as file:
-                    children = file.read().split()
-            except OSError:
-                return
-            self.peak["backend"] = max(self.peak["backend"], self.anonymous(self.backend))
-            self.peak["courier"] = max([self.peak["courier"]] + [self.anonymous(child) for child in children])
-
-
-class Bench:
+class Bench(Session):
     def __init__(self, options):
-        self.psql = [f"{options.bin}/psql", "-XAtq", "-v", "ON_ERROR_STOP=1"]
+        super().__init__(options.bin)
         self.receiver = None
         self.options = options
-
-    def sql(self, text):
-        return subprocess.run(self.psql, input=text, capture_output=True, text=True, check=True).stdout
 
     def start_receiver(self):
         self.receiver = subprocess.Popen([self.options.receiver, "--port", "0", "--port-file", "receiver.port"],
@@ -82,24 +40,10 @@ class Bench:
         return int(open("receiver.port").read())
 
     def measure(self, statement, rows):
-        """Runs it in a session of its own. Returns rows a second, CPU seconds per million rows and peak memory."""
+        """As Session's, and the receiver's CPU seconds per million rows."""
         before = cpu_of(stat_of(self.receiver.pid))[0]
-        session = subprocess.Popen(self.psql, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        session.stdin.write("SELECT pg_backend_pid();\n")
-        session.stdin.flush()
-        memory = Memory(int(session.stdout.readline()))
-        memory.start()
-        out, _ = session.communicate("SELECT 'stat ' || pg_read_file('/proc/self/stat');\n\\timing on\n" + statement +
-                                     "\n\\timing off\nSELECT 'stat ' || pg_read_file('/proc/self/stat');\n")
-        memory.over.set()
-        if session.returncode:
-            raise SystemExit("the statement failed")
-        stats = [cpu_of(line) for line in out.splitlines() if line.startswith("stat ")]
-        seconds = float(re.search(r"Time: ([\d.]+) ms", out).group(1)) / 1000
-        million = rows / 1e6
-        return {"rate": rows / seconds, "backend": (stats[1][0] - stats[0][0]) / million,
-                "courier": (stats[1][1] - stats[0][1]) / million,
-                "receiver": (cpu_of(stat_of(self.receiver.pid))[0] - before) / million, **{"peak": memory.peak}, "out": out}
+        result = super().measure(statement, rows)
+        return {**result, "receiver": (cpu_of(stat_of(self.receiver.pid))[0] - before) / rows * 1e6}
 
     def python_library(self, port, rows):
         """Rows a second of segment-analytics-python over rows already in its memory, with a queue that holds them all."""
@@ -157,7 +101,7 @@ def memory(bench, options):
         bench.sql(f"DROP TABLE IF EXISTS m; CREATE UNLOGGED TABLE m AS {ROW.format(rows=rows)}")
         for server in ("plain", "gzip"):
             peak = bench.measure(RUN.format(table="m", server=server), rows)["peak"]
-            print(f"{f'{rows:,} rows, {server}':34} {peak['backend']:8.1f} {peak['courier']:8.1f} {sum(peak.values()):9.1f}", flush=True)
+            print(f"{f'{rows:,} rows, {server}':34} {peak['backend']:8.1f} {peak['courier']:8.1f} {peak['together']:9.1f}", flush=True)
 
 
 def main():

@@ -9,6 +9,7 @@ use warnings;
 use Exporter 'import';
 use Carp qw(croak);
 use KsegTest ();
+use PostgreSQL::Test::Utils ();
 
 our @EXPORT = qw(connect_kafka produce gate numbered arrived all_arrived connections_to leader_of);
 

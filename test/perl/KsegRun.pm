@@ -139,7 +139,10 @@ sub _is_alive
     my ($pid) = @_;
     open my $file, '<', "/proc/$pid/stat" or return 0;
     my $stat = <$file>;
-    return defined $stat && $stat !~ /^\d+ \(.*\) [ZX]/;
+    return 0 unless defined $stat;
+    # When the first thread is dead the others may still have the process's sockets.
+    my @threads = glob "/proc/$pid/task/*";
+    return $stat !~ /^\d+ \(.*\) [ZX]/ || @threads > 1;
 }
 
 # Memory of a process that is its own (RssAnon), in kB; 0 when it is gone. A courier's too: status is everybody's to read.

@@ -226,15 +226,16 @@ sub failure_with
     return $failure;
 }
 
-my $failure = failure_with('another build', impostor(q{frame('H', pack('L', 1) . text('0.0.0-7') . text('no libraries'))}));
+my ($version) = slurp_file(source_file('src/wire/wire.h')) =~ /^#define KSEG_WIRE_VERSION (\d+)$/m or die 'the wire has no version';
+my $failure = failure_with('another build', impostor("frame('H', pack('L', $version) . text('0.0.0-7') . text('no libraries'))"));
 is($failure->{code}, '55000', 'another build: SQLSTATE');
 is($failure->{message}, "kseg's courier is of another build than the loaded kseg.so", 'another build: message');
 like($failure->{detail}, qr/^Loaded is build (\S+), the courier beside it is 0\.0\.0-7\. Run .* 3 rows, 0 sent, .* 3 open/, 'another build: detail');
 like($failure->{hint}, qr/start new sessions/, 'another build: hint');
 my ($build) = $failure->{detail} =~ /build ([^,]+),/;
-my $hello = "frame('H', pack('L', 1) . text('$build') . text(''))";
+my $hello = "frame('H', pack('L', $version) . text('$build') . text(''))";
 
-$failure = failure_with('another wire', impostor("frame('H', pack('L', 2) . text('$build') . text(''))"));
+$failure = failure_with('another wire', impostor("frame('H', pack('L', $version + 1) . text('$build') . text(''))"));
 is($failure->{code}, '55000', 'another version of the wire: SQLSTATE');
 
 for my $wrong (
@@ -243,7 +244,7 @@ for my $wrong (
     [ 'half a greeting', q{frame('H', 'x')}, 'of another build' ],
     [ 'an unknown frame', "$hello . frame('?', '')", 'sent an unknown frame' ],
     [ 'a status that is none', "$hello . frame('S', 'xyz')", 'sent a status that is none' ],
-    [ 'a frame that is too long', qq{$hello . pack('L S C x', 5_000_000, 0, ord 'S')}, 'frame that is too long' ],
+    [ 'a frame that is too long', qq{$hello . pack('L S C x', 50_000_000, 0, ord 'S')}, 'frame that is too long' ],
     [ 'a failure that is none', "$hello . frame('F', '')", 'sent a failure that is none' ])
 {
     my ($name, $bytes, $words) = @$wrong;

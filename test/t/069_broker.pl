@@ -172,13 +172,13 @@ subtest 'one of the test\'s own: set, killed, back, and gone' => sub {
     $secure->restart_node(1);
     is_deeply(values_of($secure->consume('by-itself')), ['kept'], 'killed and started again it has what it had, at the same address');
     my $dir = $secure->{dir};
-    is_deeply([ glob dirname(dirname($dir)) . '/*/kafka*' ], [$dir], 'its files are in one folder');
+    is_deeply([ glob dirname(dirname($dir)) . '/broker_*/*' ], [$dir], 'its files are in one folder');
     $secure->stop;
     ok(!-e $dir, 'stopped, it has left none');
 
     eval { kafka_broker(set => { 'log.segment.bytes' => 'many' }) };
     like($@, qr/log\.segment\.bytes/, 'a broker that cannot start says why');
-    is_deeply([ glob dirname(dirname($dir)) . '/*/kafka*' ], [], '... and leaves nothing');
+    is_deeply([ glob dirname(dirname($dir)) . '/broker_*/*' ], [], '... and leaves nothing');
     eval { $kafka->kill_node(1) };
     like($@, qr/shared/, 'the shared one is not to be killed');
 };

@@ -35,7 +35,7 @@ sub arrived { my @messages = $kafka->consume($_[0]); return scalar @messages }
 sub letters { my ($run) = @_; return $super->rows("SELECT * FROM kseg.dead_letter WHERE run = '$run->{run}' ORDER BY row") }
 
 subtest 'what arrives is what was selected' => sub {
-    my $topic = topic('parts', partitions => 2);
+    my $topic = topic('parts', partitions => 2, config => { 'retention.ms' => -1 });
     my $run = produced(q{SELECT * FROM (VALUES
         (0, 'k1'::text, 'text "é"'::text, '{"a": "x", "b": ["1", null, {"base64": "AP8="}], "c": ""}'::jsonb, timestamptz '2020-01-02 03:04:05.6789Z'),
         (0, NULL, '', NULL, '2021-01-01Z'), (1, '', 'v', '{}', '1970-01-01 00:00:00.001Z'), (1, 'tombstone', NULL, '[["z", "1"], ["a", "2"], ["z", "3"]]', '2022-01-01Z'))

@@ -134,6 +134,8 @@ my (undef, undef, $copy) = $node->psql('postgres', 'COPY changes FROM STDIN');
 like($copy, qr/foreign table "changes" does not allow inserts/, 'nor by COPY');
 is(refused('INSERT INTO in_array VALUES (1)')->{message}, 'cannot insert into foreign table "in_array": column "id" lies in an array', 'a path with an index');
 like(refused('INSERT INTO two_keys VALUES (1)')->{message}, qr/two columns for the message's key/, 'two keys');
+like(refused('CREATE FOREIGN TABLE json_headers (id int, h json OPTIONS (meta \'headers\')) SERVER kafka OPTIONS (topic \'x\'); INSERT INTO json_headers VALUES (1, NULL)')->{hint},
+    qr/ALTER FOREIGN TABLE json_headers ALTER COLUMN h TYPE jsonb/, 'headers as json');
 is(refused('UPDATE orders SET id = 1')->{message}, 'cannot update foreign table "orders"', 'no UPDATE');
 is(refused('DELETE FROM orders')->{message}, 'cannot delete from foreign table "orders"', 'no DELETE');
 like(refused('INSERT INTO orders (id) VALUES (1) ON CONFLICT DO NOTHING')->{message}, qr/ON CONFLICT is not possible/, 'no ON CONFLICT');

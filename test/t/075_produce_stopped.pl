@@ -91,11 +91,12 @@ for my $phase (@phases)
     for my $clock ('statement_timeout', 'timeout')
     {
         $best = quickest($bound, sub {
-            # Long enough for the run to come so far; if it has not, it is ended earlier and no slower.
             $session->run("SET statement_timeout = '3s'") if $clock eq 'statement_timeout';
             $gate->close;
             $session->start(produce($phase->[2], topic => $topic, server => $phase->[1], $clock eq 'timeout' ? (timeout => '3s') : ()));
-            $result = eval { $phase->[4]->($session->pid); 1 } ? $session->finish : $session->finish;
+            # A run that was too slow to come so far has been ended in time all the same.
+            eval { $phase->[4]->($session->pid) };
+            $result = $session->finish;
             $session->run('RESET statement_timeout');
             $gate->open;
             $own->resume_node(1);
@@ -124,5 +125,57 @@ for my $phase (@phases)
     is(failure($result)->{code}, '57P01', "termination, $name: SQLSTATE");
     wait_until_gone("termination, $name: courier", \@couriers, 5);
 }
+
+# ---- the courier is killed
+
+for my $phase (@phases)
+{
+    my $name = $phase->[0];
+    for my $on_failure ('error', 'report')
+    {
+        my ($courier) = begin_run($session, $phase, on_failure => $on_failure);
+        kill 'KILL', $courier;
+        my $result = $session->finish;
+        resume("courier killed, $name, $on_failure", $courier);
+        if ($on_failure eq 'error')
+        {
+            my $failure = failure($result) // {};
+            is("$failure->{code} $failure->{message}", '08006 kseg\'s courier was lost', "courier killed, $name: error");
+            like($failure->{detail}, qr/^The process ended by signal 9\. Run [0-9a-f-]{36}: (\d+) rows, \d+ sent, 0 repeated, 0 invalid, 0 rejected, \d+ open, \d+ retries\.$/, "courier killed, $name: detail");
+            is($failure->{hint}, 'Repeat the run: messages that had arrived are produced once more.', "courier killed, $name: hint");
+        }
+        else
+        {
+            my $figures = figures($result);
+            is($figures->{first_problem}, 'kseg\'s courier was lost', "courier killed, $name: reported");
+            my $record = $node->safe_psql('postgres', "SELECT rows - sent - open, rejected, failure FROM kseg.run WHERE run = '$figures->{run}'");
+            is($record, "0|0|kseg's courier was lost", "courier killed, $name: recorded, with what was not acknowledged open");
+        }
+        is(figures($session->run($send_few))->{sent}, 100, "courier killed, $name: the next run works");
+    }
+}
+
+# In the middle of its work, again and again: what was told as sent has arrived, and what arrived has its order.
+for my $sent (1, 3000, 20000)
+{
+    my $new = $own->create_topic($own->topic_unique('killed'), partitions => 3);
+    $gate->close;
+    $session->start(produce(numbered(60000, 60000), topic => $new, server => 'own'));
+    wait_for_phase($node, $session->pid, 'sending', sub { $_[0]{sent} >= $sent });
+    kill 'KILL', couriers_of($session->pid);
+    $gate->open;
+    my $failure = failure($session->finish) // {};
+    my ($rows, $told) = ($failure->{detail} // '') =~ / (\d+) rows, (\d+) sent,/;
+    is($failure->{code}, '08006', "killed after $sent messages: SQLSTATE");
+    cmp_ok($told // -1, '>=', $sent, "killed after $sent messages: what was sent is told");
+    my $arrived = arrived($own, $new);
+    cmp_ok($arrived->{count}, '>=', $told, "killed after $sent messages: and has arrived");
+    cmp_ok($arrived->{count}, '<=', $rows, "killed after $sent messages: with nothing that was not read");
+    is("$arrived->{twice} $arrived->{late}", '0 0', "killed after $sent messages: once and in order");
+}
+
+is($session->run('SELECT 1')->{out}, '1', 'the session lives');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM kseg.progress'), '0', 'nobody is said to be sending');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM kseg.dead_letter'), '0', 'and nothing of all this is a dead letter');
 
 done_testing();

@@ -9,9 +9,10 @@
 #include "courier/kafka_consume_near.h"
 #include "tap.h"
 
-static const char plan_start[] = "{\"format\":\"json\",\"partitions\":null,\"bounds\":null,\"offset_from\":-1,\"offset_to\":-1,"
-                                 "\"timestamp_from_ms\":-1,\"timestamp_to_ms\":-1,\"tail\":-1,\"max_records\":-1,"
-                                 "\"wants\":[]";
+static const char plan_start[] =
+    "{\"format\":\"json\",\"partitions\":null,\"bounds\":null,\"offset_from\":-1,\"offset_to\":-1,"
+    "\"timestamp_from_ms\":-1,\"timestamp_to_ms\":-1,\"tail\":-1,\"max_records\":-1,"
+    "\"wants\":[]";
 static struct json_object *plan_object;
 static char plan_problem[200];
 
@@ -50,12 +51,14 @@ test_plan(void)
 	       "a plan that wants nothing and limits nothing is read");
 	consume_plan_close(&plan);
 
-	tap_ok(read_plan(&plan, ",\"partitions\":[2,0],\"offset_from\":5,\"offset_to\":9223372036854775807,\"tail\":0,"
-	                        "\"bounds\":[{\"partition\":1,\"start\":3,\"end\":3}]"),
+	tap_ok(read_plan(&plan,
+	                 ",\"partitions\":[2,0],\"offset_from\":5,\"offset_to\":9223372036854775807,\"tail\":0,"
+	                 "\"bounds\":[{\"partition\":1,\"start\":3,\"end\":3}]"),
 	       "limits, partitions and bounds are read");
 	tap_ok(consume_plan_has_partition(&plan, 2) && consume_plan_has_partition(&plan, 0) &&
-	           !consume_plan_has_partition(&plan, 1) && plan.offset_from == 5 && plan.offset_to == INT64_MAX &&
-	           plan.tail == 0 && plan.has_ranges && plan.range_count == 1 && plan.ranges[0].start == 3,
+	           !consume_plan_has_partition(&plan, 1) && plan.offset_from == 5 &&
+	           plan.offset_to == INT64_MAX && plan.tail == 0 && plan.has_ranges && plan.range_count == 1 &&
+	           plan.ranges[0].start == 3,
 	       "and are what they were");
 	consume_plan_close(&plan);
 	consume_plan_close(&plan);
@@ -71,10 +74,12 @@ test_plan_wants(void)
 	KsegConsumePlan plan;
 	const KsegPath *path;
 
-	if (!tap_ok(read_plan(&plan, ",\"wants\":[{\"kind\":\"key\"},{\"kind\":\"path\",\"raw\":true,\"paths\":[[\"a\",7,"
-	                             "\"\\u00e9\"],[]]},{\"kind\":\"headers\"},{\"kind\":\"value\"},{\"kind\":\"path\","
-	                             "\"raw\":false,\"paths\":[[\"z\"]]}]"),
-	            "wants of all kinds are read"))
+	if (!tap_ok(
+	        read_plan(&plan,
+	                  ",\"wants\":[{\"kind\":\"key\"},{\"kind\":\"path\",\"raw\":true,\"paths\":[[\"a\",7,"
+	                  "\"\\u00e9\"],[]]},{\"kind\":\"headers\"},{\"kind\":\"value\"},{\"kind\":\"path\","
+	                  "\"raw\":false,\"paths\":[[\"z\"]]}]"),
+	        "wants of all kinds are read"))
 		tap_die("%s", plan_problem);
 	path = &plan.wants[0].paths[0];
 	tap_ok(plan.field_count == 5 && plan.fields[0] == KSEG_FIELD_KEY && plan.fields[1] == KSEG_FIELD_READ &&
@@ -87,11 +92,14 @@ test_plan_wants(void)
 	       "with their paths, of keys and indexes");
 	consume_plan_close(&plan);
 
-	tap_ok(read_plan(&plan, ",\"format\":\"csv\",\"delimiter\":\";\",\"quote\":\"'\",\"null\":\"NULL\",\"wants\":[{\"kind\":"
-	                        "\"column\",\"column\":3}]") &&
-	           plan.format == KSEG_FORMAT_CSV && plan.csv.delimiter == ';' && plan.csv.quote == '\'' &&
-	           strcmp(plan.csv.null, "NULL") == 0 && plan.wants[0].column == 3,
-	       "CSV's form and columns are read");
+	tap_ok(
+	    read_plan(
+	        &plan,
+	        ",\"format\":\"csv\",\"delimiter\":\";\",\"quote\":\"'\",\"null\":\"NULL\",\"wants\":[{\"kind\":"
+	        "\"column\",\"column\":3}]") &&
+	        plan.format == KSEG_FORMAT_CSV && plan.csv.delimiter == ';' && plan.csv.quote == '\'' &&
+	        strcmp(plan.csv.null, "NULL") == 0 && plan.wants[0].column == 3,
+	    "CSV's form and columns are read");
 	consume_plan_close(&plan);
 }
 
@@ -106,7 +114,8 @@ test_plan_refused(void)
 	refuses(",\"max_records\":null", "max_records", "or null");
 	refuses(",\"partitions\":[1,-1]", "partitions", "a partition below 0 is refused");
 	refuses(",\"partitions\":7", "partitions", "so is one that is not in an array");
-	refuses(",\"bounds\":[{\"partition\":0,\"start\":5,\"end\":4}]", "bounds", "an end before its start is refused");
+	refuses(",\"bounds\":[{\"partition\":0,\"start\":5,\"end\":4}]", "bounds",
+	        "an end before its start is refused");
 	refuses(",\"bounds\":[{\"partition\":0,\"end\":4}]", "bounds", "so are bounds without a start");
 	refuses(",\"wants\":{}", "wants", "wants that are no array are refused");
 	refuses(",\"wants\":[{\"kind\":\"topic\"}]", "wants", "so is a want of another kind");
@@ -115,19 +124,23 @@ test_plan_refused(void)
 	        "one with an index below 0");
 	refuses(",\"wants\":[{\"kind\":\"path\",\"paths\":[[\"a\"]]}]", "wants", "one that does not say raw");
 	refuses(",\"wants\":[{\"kind\":\"column\",\"column\":0}]", "wants", "a column of JSON");
-	refuses(",\"wants\":[{\"kind\":\"path\",\"raw\":false,\"paths\":[[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
-	        "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
-	        "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
-	        "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]]}]",
+	refuses(",\"wants\":[{\"kind\":\"path\",\"raw\":false,\"paths\":[[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+	        "\"a\",\"a\",\"a\","
+	        "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+	        "\"a\",\"a\",\"a\","
+	        "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+	        "\"a\",\"a\",\"a\","
+	        "\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\","
+	        "\"a\",\"a\"]]}]",
 	        "wants", "and a path of 65 steps");
 }
 
 static void
 test_plan_missing(void)
 {
-	static const char *const names[] = {"format",    "partitions",        "bounds",          "offset_from", "offset_to",
-	                                    "timestamp_from_ms", "timestamp_to_ms", "tail",        "max_records",
-	                                    "wants"};
+	static const char *const names[] = {
+	    "format",          "partitions", "bounds",      "offset_from", "offset_to", "timestamp_from_ms",
+	    "timestamp_to_ms", "tail",       "max_records", "wants"};
 	bool refused = true;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -195,7 +208,8 @@ test_judge(void)
 {
 	KsegConsumePartition partition = partition_from(10, 13);
 
-	tap_ok(consume_fetch_judge(&partition, 9, false) == KSEG_FETCH_DROP, "a message before the start is dropped");
+	tap_ok(consume_fetch_judge(&partition, 9, false) == KSEG_FETCH_DROP,
+	       "a message before the start is dropped");
 	tap_ok(consume_fetch_judge(&partition, 10, false) == KSEG_FETCH_HAND_OVER && !partition.done,
 	       "the first one is handed over");
 	tap_ok(consume_fetch_judge(&partition, 10, false) == KSEG_FETCH_DROP, "once");
@@ -235,7 +249,8 @@ test_judge_stop(void)
 	partition = partition_from(0, 100);
 	partition.stop = 50;
 	tap_ok(consume_fetch_judge(&partition, 50, false) == KSEG_FETCH_HAND_OVER &&
-	           consume_fetch_judge(&partition, 60, true) == KSEG_FETCH_HAND_OVER && partition.stop == INT64_MAX,
+	           consume_fetch_judge(&partition, 60, true) == KSEG_FETCH_HAND_OVER &&
+	           partition.stop == INT64_MAX,
 	       "one of CreateTime says that time has gone back: the read goes on to the end");
 }
 
@@ -260,11 +275,12 @@ test_headers(void)
 	out.length = 0;
 	consume_headers_write(&out, headers);
 	buffer_append(&out, "", 1);
-	tap_is_text(out.data,
-	            "[[\"a\", \"text \\\"\\\\\\u000a\\u0001\"], [\"a\", null], [\"caf\xc3\xa9\", \"\"], [\"bytes\", "
-	            "{\"base64\": \"/w==\"}], [\"bytes\", {\"base64\": \"AP8=\"}], [\"bytes\", {\"base64\": \"//79\"}], "
-	            "[{\"base64\": \"/w==\"}, \"v\"]]",
-	            "headers keep their order, repeated names, NULL, and any bytes");
+	tap_is_text(
+	    out.data,
+	    "[[\"a\", \"text \\\"\\\\\\u000a\\u0001\"], [\"a\", null], [\"caf\xc3\xa9\", \"\"], [\"bytes\", "
+	    "{\"base64\": \"/w==\"}], [\"bytes\", {\"base64\": \"AP8=\"}], [\"bytes\", {\"base64\": \"//79\"}], "
+	    "[{\"base64\": \"/w==\"}, \"v\"]]",
+	    "headers keep their order, repeated names, NULL, and any bytes");
 	rd_kafka_headers_destroy(headers);
 	buffer_free(&out);
 }
@@ -277,14 +293,16 @@ test_near(void)
 	tap_is(consume_near_distance("ordres", "orders"), 2, "two characters in the wrong order are two changes");
 	tap_is(consume_near_distance("order", "orders"), 1, "a missing one is one");
 	tap_is(consume_near_distance("orders", "order"), 1, "so is one too many");
-	tap_is(consume_near_distance("orders", "people"), KSEG_NEAR_FAR, "names that have little in common are far apart");
+	tap_is(consume_near_distance("orders", "people"), KSEG_NEAR_FAR,
+	       "names that have little in common are far apart");
 	tap_is(consume_near_distance("", "a"), KSEG_NEAR_FAR, "an empty one means nothing");
 }
 
 static void
 test_fetch_bytes(void)
 {
-	tap_is(consume_gate_fetch_bytes(16 * 1024 * 1024), 512 * 1024, "an answer is a thirty-second part of the budget");
+	tap_is(consume_gate_fetch_bytes(16 * 1024 * 1024), 512 * 1024,
+	       "an answer is a thirty-second part of the budget");
 	tap_is(consume_gate_fetch_bytes(1), 64 * 1024, "of the smallest, 64 kB");
 	tap_is(consume_gate_fetch_bytes(INT64_C(1) << 30), 8 * 1024 * 1024, "of the largest, 8 MB");
 }

@@ -233,13 +233,13 @@ test_full_queue(void)
 	config.linger_ms = 0;
 	rd_kafka_mock_broker_set_rtt(kafka.cluster, 1, 5);
 	harness_kafka_begin(&h, &config);
-	harness_feed_numbers(&h, 1, 1500, 0);
+	harness_feed_numbers(&h, 1, 500, 0);
 	harness_end(&h);
 	harness_expect_frame(&h, KSEG_FRAME_DONE);
-	tap_is((int64_t) h.status.sent, 1500, "a queue that is full makes messages wait, and drops none");
-	harness_kafka_read(&kafka, "t", 1, got, 1500);
-	tap_ok(is_in_order(got, 1500), "their order is kept");
-	free_messages(got, 1500);
+	tap_is((int64_t) h.status.sent, 500, "a queue that is full makes messages wait, and drops none");
+	harness_kafka_read(&kafka, "t", 1, got, 500);
+	tap_ok(is_in_order(got, 500), "their order is kept");
+	free_messages(got, 500);
 	harness_stop(&h);
 	harness_kafka_stop(&kafka);
 }
@@ -456,11 +456,18 @@ test_no_topic(void)
 	       "a run to a topic that there is not");
 	config.topic = "or/ders";
 	tap_is(fail_run(&config).failure, KSEG_FAILURE_REFUSED, "to one that there cannot be");
-	rd_kafka_mock_topic_set_error(kafka.cluster, "t", RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
-	config.topic = "t";
-	failure = fail_run(&config);
-	tap_ok(failure.failure == KSEG_FAILURE_AUTH && strstr(failure.hint, "Write") != NULL,
-	       "to one that may not be used");
+	/*
+	 * The mock tells partitions of a topic with an error, which no broker does, and which ends a librdkafka of 2.4 to 2.9
+	 * (its #4907).
+	 */
+	if (rd_kafka_version() < 0x020400ff || rd_kafka_version() >= 0x020a00ff)
+	{
+		rd_kafka_mock_topic_set_error(kafka.cluster, "t", RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+		config.topic = "t";
+		failure = fail_run(&config);
+		tap_ok(failure.failure == KSEG_FAILURE_AUTH && strstr(failure.hint, "Write") != NULL,
+		       "to one that may not be used");
+	}
 	harness_kafka_stop(&kafka);
 }
 

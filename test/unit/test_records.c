@@ -88,8 +88,9 @@ test_record(void)
 	length += write_sample(bytes + length);
 	reader = read_bytes(bytes, length);
 	tap_ok(kseg_record_read(&reader, RECORD_FIELDS, &record) && record.partition == 7 &&
-	           record.offset == INT64_MAX - 1 && record.timestamp == 1785587696123 && record.timestamp_type == 2 &&
-	           record.flags == KSEG_RECORD_TOMBSTONE && text_is(record.error, record_sample.error),
+	           record.offset == INT64_MAX - 1 && record.timestamp == 1785587696123 &&
+	           record.timestamp_type == 2 && record.flags == KSEG_RECORD_TOMBSTONE &&
+	           text_is(record.error, record_sample.error),
 	       "a record's head and its error come through");
 	for (uint32_t i = 0; i < RECORD_FIELDS; i++)
 		same = same && text_is(field_of(&record, i), record_values[i]);
@@ -135,7 +136,8 @@ test_record_cut_short(void)
 
 	for (size_t i = 0; i < length; i++)
 		read = read || reads_record(bytes, i, RECORD_FIELDS);
-	tap_ok(!read && reads_record(bytes, length, RECORD_FIELDS), "a record that is cut short is none, at every length");
+	tap_ok(!read && reads_record(bytes, length, RECORD_FIELDS),
+	       "a record that is cut short is none, at every length");
 	tap_ok(!reads_record(bytes, length, RECORD_FIELDS - 1) && !reads_record(bytes, length, RECORD_FIELDS + 1),
 	       "nor is it one of another number of fields");
 	tap_ok(!reads_record(bytes, length, KSEG_FIELDS_MAX + 1) && !reads_record(bytes, length, UINT32_MAX),
@@ -304,9 +306,11 @@ test_growing_frame(void)
 	wire_io_put_frame(&io, KSEG_FRAME_DONE, 0);
 	wire_io_begin_frame(&io, KSEG_FRAME_RECORDS);
 	memcpy(wire_io_extend_frame(&io, 3), "abc", 3);
-	tap_is((int64_t) wire_io_pending(&io), KSEG_FRAME_HEADER, "a frame that is being filled is not to be written");
+	tap_is((int64_t) wire_io_pending(&io), KSEG_FRAME_HEADER,
+	       "a frame that is being filled is not to be written");
 	wire_io_flush(&io);
-	tap_is((int64_t) receive_all(sockets[1], in, sizeof(in)), KSEG_FRAME_HEADER, "what is in front of it leaves");
+	tap_is((int64_t) receive_all(sockets[1], in, sizeof(in)), KSEG_FRAME_HEADER,
+	       "what is in front of it leaves");
 
 	memset(wire_io_extend_frame(&io, 90000), 'x', 90000);
 	memcpy(wire_io_frame_payload(&io), "ABC", 3);

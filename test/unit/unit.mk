@@ -21,10 +21,10 @@ PARTS = $(filter-out src/courier/main.c,$(COURIER))
 HEADERS = $(wildcard src/courier/*.h src/reader/*.h src/wire/*.h $(UNIT)/*.h)
 
 # Programs that call the courier's functions, and programs that talk to the courier.
-PURE = wire config answer batch reader reader_csv reader_oracle records kafka_plan
-TALK = deliver faults talk check kafka_consume kafka_produce
+PURE = wire config answer batch reader reader_csv reader_oracle records kafka_plan kafka_config
+TALK = deliver faults talk check kafka_consume kafka_produce kafka_check
 TESTS = $(PURE:%=$(OUT)/test_%) $(TALK:%=$(OUT)/test_%)
-FUZZ = wire config answer reader
+FUZZ = wire config answer reader records
 
 SAN_OBJS = $(PARTS:%.c=$(OUT)/san/%.o)
 FUZZ_OBJS = $(PARTS:%.c=$(OUT)/fuzz/%.o)
@@ -52,7 +52,7 @@ $(TALK:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(OUT)/san/$
 	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
 
 # Its own brokers.
-$(OUT)/test_kafka_produce: $(OUT)/san/$(UNIT)/harness_kafka.o
+$(OUT)/test_kafka_produce $(OUT)/test_kafka_check: $(OUT)/san/$(UNIT)/harness_kafka.o
 
 $(OUT)/receiver: test/bench/receiver.c $(UNIT)/unit.mk
 	@mkdir -p $(@D)
@@ -72,6 +72,11 @@ bench-courier: $(OUT)/feed $(OUT)/feed-courier $(OUT)/receiver
 	until [ -s $(OUT)/port ]; do kill -0 $$receiver || exit 1; done; \
 	echo none; $(OUT)/feed $(OUT)/feed-courier $$(cat $(OUT)/port) && \
 	echo gzip; $(OUT)/feed $(OUT)/feed-courier $$(cat $(OUT)/port) --gzip
+
+# Reads a topic through a courier: build/unit/kafka_pull build/unit/feed-courier HOST:PORT TOPIC.
+$(OUT)/kafka_pull: test/bench/kafka_pull.c src/wire/wire.c src/wire/wire_message.c $(HEADERS) $(UNIT)/unit.mk
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -O2 -o $@ $(filter %.c,$^)
 
 # The message reader alone, against json-c: READER_BENCH="messages rounds [file of messages, one a line]".
 $(OUT)/reader_bench: test/bench/reader_bench.c $(wildcard src/reader/*.c) $(HEADERS) $(UNIT)/unit.mk
