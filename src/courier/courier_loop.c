@@ -39,7 +39,7 @@ typedef struct Talk
 } Talk;
 
 static const KsegJob *const talk_jobs[] = {&segment_deliver_job, &segment_test_job, &kafka_produce_job,
-                                           &kafka_consume_job, &kafka_test_job,   &kafka_topics_job};
+                                           &kafka_consume_job,   &kafka_test_job,   &kafka_topics_job};
 
 static void
 talk_fail_protocol(Talk *talk, const char *words)
@@ -63,9 +63,9 @@ talk_take_hello(Talk *talk, const KsegFrame *frame)
 	kseg_reader_init(&reader, frame);
 	version = kseg_read_u32(&reader);
 	build = kseg_read_text(&reader);
-	snprintf(libraries, sizeof(libraries), "libcurl/%s %s librdkafka/%s json-c/%s libdeflate/%s", curl->version,
-	         curl->ssl_version != NULL ? curl->ssl_version : "without TLS", rd_kafka_version_str(),
-	         json_c_version(), LIBDEFLATE_VERSION_STRING);
+	snprintf(libraries, sizeof(libraries), "libcurl/%s %s librdkafka/%s json-c/%s libdeflate/%s",
+	         curl->version, curl->ssl_version != NULL ? curl->ssl_version : "without TLS",
+	         rd_kafka_version_str(), json_c_version(), LIBDEFLATE_VERSION_STRING);
 	wire_report_hello(&talk->courier.io, libraries);
 	talk->stage = TALK_CONFIG;
 	if (!reader.failed && version == KSEG_WIRE_VERSION && build.length == strlen(KSEG_BUILD) &&

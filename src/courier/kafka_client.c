@@ -104,8 +104,7 @@ client_count_answered(rd_kafka_t *rk, int sockfd, const char *broker, int32_t id
 static rd_kafka_resp_err_t
 client_add_counters(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *opaque, char *words, size_t room)
 {
-	rd_kafka_resp_err_t err =
-	    rd_kafka_interceptor_add_on_request_sent(rk, "kseg", client_count_sent, opaque);
+	rd_kafka_resp_err_t err = rd_kafka_interceptor_add_on_request_sent(rk, "kseg", client_count_sent, opaque);
 
 	(void) conf, (void) words, (void) room;
 	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -270,8 +269,8 @@ client_is_wrong_credentials(rd_kafka_resp_err_t err, const char *words)
 static bool
 client_cannot_begin(const KsegKafkaClient *client)
 {
-	return !client->reached && !atomic_load(&client->traffic.metadata) &&
-	       client->all_down && client->cause == RD_KAFKA_RESP_ERR__SSL;
+	return !client->reached && !atomic_load(&client->traffic.metadata) && client->all_down &&
+	       client->cause == RD_KAFKA_RESP_ERR__SSL;
 }
 
 /*
@@ -319,9 +318,10 @@ client_check_refusal(KsegKafkaClient *client)
 	                 "could not connect to a Kafka broker: plaintext is for loopback only"))
 		return;
 	failure_set_detail(report, "The address that would be connected to is %s.", client->refusal.address);
-	failure_set_hint(report, "Set the server option \"security_protocol\" to ssl or sasl_ssl, or have brokers advertise "
-	                         "loopback addresses. A superuser can allow plaintext by naming a broker beyond loopback "
-	                         "in \"bootstrap_servers\", and the protocol.");
+	failure_set_hint(
+	    report, "Set the server option \"security_protocol\" to ssl or sasl_ssl, or have brokers advertise "
+	            "loopback addresses. A superuser can allow plaintext by naming a broker beyond loopback "
+	            "in \"bootstrap_servers\", and the protocol.");
 }
 
 rd_kafka_event_t *
@@ -331,7 +331,8 @@ kafka_client_next_event(KsegKafkaClient *client)
 
 	while ((event = rd_kafka_queue_poll(client->events, 0)) != NULL)
 	{
-		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR || rd_kafka_event_type(event) == RD_KAFKA_EVENT_STATS)
+		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR ||
+		    rd_kafka_event_type(event) == RD_KAFKA_EVENT_STATS)
 			return event;
 		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
 			client_take_error(client, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
@@ -414,7 +415,8 @@ kafka_client_begin(KsegKafkaClient *client, void (*work)(void *argument), void *
 	atomic_store(&client->work_done, false);
 	error = pthread_create(&client->thread, NULL, client_run_work, client);
 	client->working = error == 0;
-	if (error != 0 && failure_set(&client->courier->failure, KSEG_FAILURE_INTERNAL, 0, "could not start a thread"))
+	if (error != 0 &&
+	    failure_set(&client->courier->failure, KSEG_FAILURE_INTERNAL, 0, "could not start a thread"))
 		failure_set_detail(&client->courier->failure, "The operating system says: %s.", strerror(error));
 	return client->working;
 }

@@ -33,7 +33,8 @@ typedef struct KsegKafkaSetting
 /* What librdkafka's threads have seen of requests. */
 typedef struct KsegKafkaTraffic
 {
-	_Atomic bool metadata;     /* a broker has answered a MetadataRequest: it is connected, and we may talk to it */
+	_Atomic bool
+	    metadata; /* a broker has answered a MetadataRequest: it is connected, and we may talk to it */
 	_Atomic uint64_t sent;     /* ProduceRequests put on a socket */
 	_Atomic uint64_t bytes;    /* of those */
 	_Atomic uint64_t answered; /* of those: answered, timed out or lost with their connection */
@@ -55,8 +56,9 @@ typedef struct KsegKafkaClient
 	int64_t deadline_ms;      /* no broker has answered by then: FAILED */
 	bool reached;             /* a broker has answered */
 	bool all_down;            /* each broker that is known has failed us at least once */
-	bool lenient;             /* set by a test of a server: errors are kept in words and never set the courier's failure */
-	bool plaintext;           /* the security protocol has no TLS */
+	bool
+	    lenient; /* set by a test of a server: errors are kept in words and never set the courier's failure */
+	bool plaintext; /* the security protocol has no TLS */
 
 	/* the last error: librdkafka's words, clean and masked */
 	rd_kafka_resp_err_t error;

@@ -17,7 +17,7 @@
  * 2.5.0 ends the process by an assertion in its telemetry when a broker's answer to GetTelemetrySubscriptions is late (mended
  * in 2.5.3). What counts is the library that is loaded, not the one whose header was compiled with.
  */
-#define KSEG_KAFKA_IS_BROKEN(version) (((version) & 0xffffff00) == 0x02050000)
+#define KSEG_KAFKA_IS_BROKEN(version) (((version) &0xffffff00) == 0x02050000)
 
 /* Before 2.6.1 SCRAM repeats the client's nonce in a way that brokers from 3.7.2, 3.8.1 and 3.9.0 on refuse (librdkafka #4895). */
 #define KSEG_KAFKA_SCRAM_IS_OLD(version) ((version) < 0x02060100)

@@ -79,7 +79,8 @@ static const KsegKafkaSetting conf_fixed[] = {
 bool
 kafka_conf_has_tls(const KsegConfig *config)
 {
-	return strcmp(config->security_protocol, "ssl") == 0 || strcmp(config->security_protocol, "sasl_ssl") == 0;
+	return strcmp(config->security_protocol, "ssl") == 0 ||
+	       strcmp(config->security_protocol, "sasl_ssl") == 0;
 }
 
 bool
@@ -103,12 +104,14 @@ conf_fail(KsegCourier *courier, const char *property, const char *option, const 
 	char copy[512];
 	char clean[512];
 
-	if (!failure_set(&courier->failure, KSEG_FAILURE_CONFIG, 0, "could not use the configuration of the server"))
+	if (!failure_set(&courier->failure, KSEG_FAILURE_CONFIG, 0,
+	                 "could not use the configuration of the server"))
 		return;
 	snprintf(copy, sizeof(copy), "%s", words);
 	secret_mask(&courier->secret, copy, strlen(copy));
 	words_clean(clean, sizeof(clean), copy, strlen(copy));
-	failure_set_detail(&courier->failure, "librdkafka does not take the property \"%s\": %s.", property, clean);
+	failure_set_detail(&courier->failure, "librdkafka does not take the property \"%s\": %s.", property,
+	                   clean);
 	if (option != NULL)
 		failure_set_hint(&courier->failure, "Change the option \"%s\" of the server or of the user mapping.",
 		                 option);
@@ -118,8 +121,7 @@ static bool
 conf_set(KsegCourier *courier, rd_kafka_conf_t *conf, const KsegKafkaSetting *setting, const char *option)
 {
 	char words[512];
-	rd_kafka_conf_res_t result =
-	    rd_kafka_conf_set(conf, setting->name, setting->value, words, sizeof(words));
+	rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, setting->name, setting->value, words, sizeof(words));
 
 	if (result == RD_KAFKA_CONF_OK || (result == RD_KAFKA_CONF_UNKNOWN && setting->where_known))
 		return true;
@@ -151,8 +153,7 @@ conf_set_ints(KsegCourier *courier, rd_kafka_conf_t *conf)
 	for (size_t i = 0; i < sizeof(conf_ints) / sizeof(conf_ints[0]); i++)
 	{
 		const ConfInt *number = &conf_ints[i];
-		int64_t value =
-		    *(const int64_t *) (const void *) ((const char *) &courier->config + number->offset);
+		int64_t value = *(const int64_t *) (const void *) ((const char *) &courier->config + number->offset);
 		char text[24];
 		KsegKafkaSetting setting = {.name = number->property, .value = text};
 
@@ -191,7 +192,8 @@ conf_check_sasl(KsegCourier *courier)
 		if (strcmp(courier->config.sasl_mechanism, allowed[i]) == 0)
 			return true;
 	}
-	conf_fail(courier, "sasl.mechanism", "sasl_mechanism", "kseg uses PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512");
+	conf_fail(courier, "sasl.mechanism", "sasl_mechanism",
+	          "kseg uses PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512");
 	return false;
 }
 

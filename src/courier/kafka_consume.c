@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "courier/kafka_consume_fetch.h"
+#include "courier/kafka_consume_same.h"
 #include "courier/kafka_failure.h"
 
 /*
@@ -19,10 +20,17 @@
  */
 #define CONSUME_CHECK_MS 1000
 
+/*
+ * A read that took less than this is not asked whether its topic was made anew meanwhile: to delete a topic and to create it takes
+ * 80 ms at least (measured with a broker of 4.3.0 on the same machine).
+ */
+#define CONSUME_SAME_MS 50
+
 typedef enum ConsumeStage
 {
 	CONSUME_FINDING, /* the client's thread asks for the bounds */
 	CONSUME_READING,
+	CONSUME_VERIFYING, /* everything is handed over: was it all of one topic? */
 	CONSUME_OVER
 } ConsumeStage;
 
@@ -33,7 +41,10 @@ typedef struct KsegConsume
 	KsegKafkaClient client;
 	KsegConsumeBounds bounds;
 	KsegConsumeFetch fetch;
+	KsegConsumeSame same;
 	ConsumeStage stage;
+	int64_t began_ms;    /* when reading began */
+	bool verifying;      /* the client's thread asks whether the topic is the same */
 	uint64_t heard;      /* answers, as of progress_ms */
 	int64_t progress_ms; /* when something has come last, or when PostgreSQL kept us from looking */
 	bool checking;       /* the client's thread asks whether the topic is still there */
@@ -96,6 +107,17 @@ consume_open_topic(KsegConsume *consume)
 	return bounds->topic != NULL;
 }
 
+/* All that is asked before messages are: later on a broker's thread may stand at the gate, and send nothing. */
+static void
+consume_find(void *argument)
+{
+	KsegConsume *consume = argument;
+
+	consume_bounds_find(&consume->bounds);
+	if (consume->bounds.problem == KSEG_BOUNDS_FOUND)
+		consume_same_mark(&consume->same);
+}
+
 /* What it opens is _exit's to close. */
 static void *
 consume_open(KsegCourier *courier)
@@ -113,7 +135,8 @@ consume_open(KsegCourier *courier)
 	if (!consume_open_client(consume) || !consume_open_topic(consume))
 		return NULL;
 	consume_fetch_open(&consume->fetch, &consume->client, &consume->bounds);
-	if (!kafka_client_begin(&consume->client, consume_bounds_find, &consume->bounds))
+	consume->same = (KsegConsumeSame){.bounds = &consume->bounds, .time_ms = clock_unix_ms()};
+	if (!kafka_client_begin(&consume->client, consume_find, consume))
 		return NULL;
 	return consume;
 }
@@ -132,7 +155,7 @@ consume_turn_finding(KsegConsume *consume, int64_t now)
 	}
 	kafka_client_set_reached(&consume->client);
 	consume_bounds_report(&consume->bounds, &consume->courier->io);
-	consume->progress_ms = now;
+	consume->began_ms = consume->progress_ms = now;
 	if (consume_fetch_start(&consume->fetch))
 		consume->stage = CONSUME_READING;
 	return now;
@@ -199,7 +222,7 @@ consume_turn_reading(KsegConsume *consume, int64_t now)
 	if (consume_fetch_is_done(&consume->fetch))
 	{
 		consume_record_end_frame(&consume->fetch.writer);
-		consume->stage = CONSUME_OVER;
+		consume->stage = now - consume->began_ms < CONSUME_SAME_MS ? CONSUME_OVER : CONSUME_VERIFYING;
 		return now;
 	}
 	wire_io_flush(io);
@@ -211,6 +234,24 @@ consume_turn_reading(KsegConsume *consume, int64_t now)
 	taken = consume_fetch_some(&consume->fetch);
 	consume_note_progress(consume, taken, now);
 	return taken ? now : consume_idle(consume, now);
+}
+
+/* One work at a time: what the client's thread asked before may not be answered yet. */
+static int64_t
+consume_turn_verifying(KsegConsume *consume, int64_t now)
+{
+	consume_fetch_discard(&consume->fetch);
+	if (kafka_client_is_working(&consume->client))
+		return KSEG_CLOCK_NEVER;
+	if (!consume->verifying)
+	{
+		consume->verifying = kafka_client_begin(&consume->client, consume_same_verify, &consume->same);
+		return KSEG_CLOCK_NEVER;
+	}
+	if (consume->same.changed)
+		consume_fetch_fail_anew(&consume->fetch, consume->same.partition);
+	consume->stage = CONSUME_OVER;
+	return now;
 }
 
 static int64_t
@@ -227,6 +268,8 @@ consume_turn(void *state, int64_t now)
 		return consume_turn_finding(consume, now);
 	if (consume->stage == CONSUME_READING)
 		return consume_turn_reading(consume, now);
+	if (consume->stage == CONSUME_VERIFYING)
+		return consume_turn_verifying(consume, now);
 	return KSEG_CLOCK_NEVER;
 }
 

@@ -153,6 +153,16 @@ consume_fetch_fail_topic(KsegConsumeFetch *fetch)
 }
 
 void
+consume_fetch_fail_anew(KsegConsumeFetch *fetch, int32_t partition)
+{
+	if (fetch_fail(fetch, KSEG_FAILURE_GAP, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE))
+		failure_set_detail(&fetch->client->courier->failure,
+		                   "Partition %d has newer messages than the query where older ones were: the topic was deleted and "
+		                   "made anew while it was read, so what was read may be of both.",
+		                   partition);
+}
+
+void
 consume_fetch_fail_waiting(KsegConsumeFetch *fetch)
 {
 	KsegKafkaClient *client = fetch->client;
@@ -283,6 +293,16 @@ consume_fetch_some(KsegConsumeFetch *fetch)
 		any = true;
 	}
 	return any;
+}
+
+void
+consume_fetch_discard(KsegConsumeFetch *fetch)
+{
+	do
+	{
+		while (fetch->batch_at < fetch->batch_count)
+			rd_kafka_message_destroy(fetch->batch[fetch->batch_at++]);
+	} while (fetch_refill(fetch));
 }
 
 void

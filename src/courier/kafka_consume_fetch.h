@@ -64,6 +64,9 @@ extern bool consume_fetch_start(KsegConsumeFetch *fetch);
  */
 extern bool consume_fetch_some(KsegConsumeFetch *fetch);
 
+/* Take what comes behind the end, so that no broker's thread stands at the gate for it. */
+extern void consume_fetch_discard(KsegConsumeFetch *fetch);
+
 /* Nothing is there: has librdkafka passed a partition's end without a word? */
 extern void consume_fetch_check_positions(KsegConsumeFetch *fetch);
 
@@ -72,6 +75,9 @@ extern bool consume_fetch_is_done(const KsegConsumeFetch *fetch);
 
 /* End the run because of what consume_bounds_check found. */
 extern void consume_fetch_fail_topic(KsegConsumeFetch *fetch);
+
+/* End the run because of what consume_same_verify found in this partition. */
+extern void consume_fetch_fail_anew(KsegConsumeFetch *fetch, int32_t partition);
 
 /* End the run because nothing has come for as long as request_timeout allows. */
 extern void consume_fetch_fail_waiting(KsegConsumeFetch *fetch);

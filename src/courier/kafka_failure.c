@@ -109,7 +109,8 @@ static const char *
 failure_hint_auth(const KsegKafkaClient *client, rd_kafka_resp_err_t error)
 {
 	if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-		return "Grant the Kafka user the operations that it needs on the topic: Write and Describe to produce, Read "
+		return "Grant the Kafka user the operations that it needs on the topic: Write and Describe to "
+		       "produce, Read "
 		       "and Describe to read.";
 	if (error == RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
 		return "Grant the Kafka user Write and Describe on transactional ids that begin with kseg.";
@@ -117,7 +118,8 @@ failure_hint_auth(const KsegKafkaClient *client, rd_kafka_resp_err_t error)
 		return "Grant the Kafka user IdempotentWrite on the cluster, or Write on the topic.";
 	if (KSEG_KAFKA_SCRAM_IS_OLD(rd_kafka_version()) &&
 	    strncmp(client->courier->config.sasl_mechanism, "SCRAM", 5) == 0)
-		return "Check \"sasl_username\" and \"sasl_password\" of the user mapping. librdkafka before 2.6.1 does not "
+		return "Check \"sasl_username\" and \"sasl_password\" of the user mapping. librdkafka before 2.6.1 "
+		       "does not "
 		       "pass SCRAM with brokers from 3.7.2 on; PLAIN over sasl_ssl works.";
 	return "Check \"sasl_username\" and \"sasl_password\" of the user mapping, and the server option "
 	       "\"sasl_mechanism\".";
@@ -141,7 +143,8 @@ failure_hint_tls(const KsegKafkaClient *client)
 	if (strstr(client->cause_words, "SSL alert") != NULL)
 		return "The broker does not accept this client's certificate, or wants one: the server options "
 		       "\"ssl_certificate_file\" and \"ssl_key_file\" name it, in PEM.";
-	return "The server option \"ssl_ca_file\" names the authorities to trust, in PEM; without it the system's are "
+	return "The server option \"ssl_ca_file\" names the authorities to trust, in PEM; without it the "
+	       "system's are "
 	       "trusted. Each broker's host must be one that its certificate names.";
 }
 
@@ -149,11 +152,14 @@ static const char *
 failure_hint_connection(const KsegKafkaClient *client)
 {
 	if (strstr(client->cause_words, "security.protocol") != NULL)
-		return "Check the server option \"security_protocol\": the broker may speak TLS or SASL on this port.";
+		return "Check the server option \"security_protocol\": the broker may speak TLS or SASL on this "
+		       "port.";
 	if (failure_is_plaintext(client))
 		return "Check the server option \"security_protocol\": the broker may speak plaintext on this port.";
-	return "Check the server option \"bootstrap_servers\", and that the brokers are up and can be reached from this "
-	       "machine by the names that they advertise; \"connect_timeout\" is how long a first answer may take.";
+	return "Check the server option \"bootstrap_servers\", and that the brokers are up and can be reached "
+	       "from this "
+	       "machine by the names that they advertise; \"connect_timeout\" is how long a first answer may "
+	       "take.";
 }
 
 /*
@@ -164,7 +170,8 @@ static bool
 failure_is_ended_transaction(rd_kafka_resp_err_t error)
 {
 	return error == RD_KAFKA_RESP_ERR_PRODUCER_FENCED || error == RD_KAFKA_RESP_ERR__FENCED ||
-	       error == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH || error == RD_KAFKA_RESP_ERR_INVALID_TXN_STATE ||
+	       error == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH ||
+	       error == RD_KAFKA_RESP_ERR_INVALID_TXN_STATE ||
 	       error == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING;
 }
 
@@ -172,8 +179,8 @@ static const char *
 failure_hint_refused(const KsegKafkaClient *client, rd_kafka_resp_err_t error)
 {
 	if (client->courier->config.transactional && failure_is_ended_transaction(error))
-		return "Kafka aborts a transaction that lasts longer than the server option \"transaction_timeout\": raise it, "
-		       "or make the query faster.";
+		return "Kafka aborts a transaction that lasts longer than the server option \"transaction_timeout\": "
+		       "raise it, or make the query faster.";
 	return "kseg.test_server() says what can be reached; Kafka's own log may say more.";
 }
 
@@ -228,7 +235,8 @@ kafka_failure_set_no_topic(KsegKafkaClient *client, rd_kafka_resp_err_t error, c
 	if (error == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION)
 	{
 		failure_set_detail(report, "No topic can have this name.");
-		failure_set_hint(report, "Names of topics have 1 to 249 characters of a-z, A-Z, 0-9, \".\", \"_\" and \"-\".");
+		failure_set_hint(
+		    report, "Names of topics have 1 to 249 characters of a-z, A-Z, 0-9, \".\", \"_\" and \"-\".");
 		return;
 	}
 	failure_set_detail(report, "There is no such topic, or the Kafka user may not see it.");

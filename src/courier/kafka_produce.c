@@ -266,8 +266,9 @@ produce_tell_doubt(KsegProduce *produce, bool working)
 	KsegFailureReport *report = &produce->sender.courier->failure;
 
 	if (report->failure != 0 && produce->stage == PRODUCE_COMMITTING && (working || !produce->refused))
-		failure_set_hint(report, "Its transaction may have been committed or not: look at the topic before you "
-		                         "repeat the run.");
+		failure_set_hint(report,
+		                 "Its transaction may have been committed or not: look at the topic before you "
+		                 "repeat the run.");
 }
 
 /* Nothing more comes, or nothing can come before something is settled: batches that could still fill need not wait. */
@@ -325,8 +326,7 @@ produce_open(KsegCourier *courier)
 		kafka_failure_set_no_topic(&produce->clients[0], RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, config->topic);
 		return NULL;
 	}
-	if (!produce_open_client(produce, &produce->clients[0],
-	                         produce_settings_batch(config)))
+	if (!produce_open_client(produce, &produce->clients[0], produce_settings_batch(config)))
 		return NULL;
 	produce_ask_for(produce, produce->sender.topic);
 	return produce;

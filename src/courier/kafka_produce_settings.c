@@ -26,6 +26,9 @@
 #define SETTINGS_STICKY_LEAST_MS 10
 #define SETTINGS_STICKY_MOST_MS  900000
 
+/* librdkafka's most for a request. */
+#define SETTINGS_REQUEST_MOST_MS 300000
+
 static void
 settings_text(KsegProduceSettings *settings, const char *name, const char *value)
 {
@@ -66,7 +69,8 @@ settings_set_delivery(KsegProduceSettings *settings, const KsegConfig *config)
 		settings_text(settings, "transactional.id", config->transactional_id);
 		settings_int(settings, "transaction.timeout.ms", config->transaction_timeout_ms);
 		settings_int(settings, "socket.timeout.ms",
-		             settings_min(config->request_timeout_ms, config->transaction_timeout_ms));
+		             settings_min(settings_min(config->request_timeout_ms, SETTINGS_REQUEST_MOST_MS),
+		                          config->transaction_timeout_ms));
 	}
 	settings_text(settings, "enable.idempotence", "true");
 	settings_text(settings, "acks", "all");

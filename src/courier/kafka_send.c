@@ -74,12 +74,13 @@ sender_fail_rejected(KsegKafkaSender *sender, uint64_t row, rd_kafka_resp_err_t 
 {
 	KsegFailureReport *report = &sender->courier->failure;
 
-	if (!failure_set(report, KSEG_FAILURE_REFUSED, (uint32_t) error, "could not send row %llu in a transaction",
-	                 (unsigned long long) row))
+	if (!failure_set(report, KSEG_FAILURE_REFUSED, (uint32_t) error,
+	                 "could not send row %llu in a transaction", (unsigned long long) row))
 		return;
 	failure_set_detail(report, "The message is refused: %s.", words);
-	failure_set_hint(report, "The transaction was aborted: nothing of this run can be seen by readers with "
-	                         "isolation.level=read_committed. Leave the row out, or run without transactional.");
+	failure_set_hint(report,
+	                 "The transaction was aborted: nothing of this run can be seen by readers with "
+	                 "isolation.level=read_committed. Leave the row out, or run without transactional.");
 }
 
 static void
@@ -112,12 +113,14 @@ sender_fail_expired(KsegKafkaSender *sender, rd_kafka_resp_err_t error, const Ks
 	                 "could not send messages to Kafka within %lld ms",
 	                 (long long) (transaction ? config->transaction_timeout_ms : config->message_timeout_ms)))
 		return;
-	failure_set_detail(report, "The first message that was not acknowledged is of row %llu. librdkafka says: %s.",
+	failure_set_detail(report,
+	                   "The first message that was not acknowledged is of row %llu. librdkafka says: %s.",
 	                   (unsigned long long) message->row, kafka_client_why(sender->client, error));
-	failure_set_hint(report,
-	                 "The server option \"%s\" ended the attempts; kseg.test_server() says which brokers can be "
-	                 "reached.",
-	                 transaction ? "transaction_timeout" : "message_timeout");
+	failure_set_hint(
+	    report,
+	    "The server option \"%s\" ended the attempts; kseg.test_server() says which brokers can be "
+	    "reached.",
+	    transaction ? "transaction_timeout" : "message_timeout");
 }
 
 /* message_timeout has passed, or a broker refuses all of them. Nothing of it is the message's fault. */
@@ -148,14 +151,16 @@ sender_fail_batch(KsegKafkaSender *sender, rd_kafka_resp_err_t error, uint64_t f
 	if (!failure_set(report, KSEG_FAILURE_REFUSED, (uint32_t) error, "could not send rows %llu to %llu",
 	                 (unsigned long long) first, (unsigned long long) last))
 		return;
-	failure_set_detail(report, "A broker refused a batch of messages and does not say which of them is at fault: %s.",
+	failure_set_detail(report,
+	                   "A broker refused a batch of messages and does not say which of them is at fault: %s.",
 	                   rd_kafka_err2str(error));
 	if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
 		failure_set_hint(report, "Set the server option \"max_message_bytes\" to what the topic takes "
 		                         "(max.message.bytes): batches are never larger.");
 	else
-		failure_set_hint(report, "Grant the Kafka user DescribeConfigs on the topic: then kseg knows what the topic "
-		                         "refuses, and finds the rows at fault.");
+		failure_set_hint(report,
+		                 "Grant the Kafka user DescribeConfigs on the topic: then kseg knows what the topic "
+		                 "refuses, and finds the rows at fault.");
 }
 
 /*
@@ -163,7 +168,8 @@ sender_fail_batch(KsegKafkaSender *sender, rd_kafka_resp_err_t error, uint64_t f
  * broker's words, too, but at times in memory that it has freed.)
  */
 static void
-sender_take_refusal(KsegKafkaSender *sender, KsegKafkaEntry *entry, rd_kafka_resp_err_t error, const char *words)
+sender_take_refusal(KsegKafkaSender *sender, KsegKafkaEntry *entry, rd_kafka_resp_err_t error,
+                    const char *words)
 {
 	KsegMessage message;
 
@@ -379,8 +385,8 @@ sender_find_topic(KsegKafkaSender *sender, const KsegMessage *message, rd_kafka_
 		return NULL;
 	*error = topic->error;
 	if (*error == RD_KAFKA_RESP_ERR_NO_ERROR)
-		*error = kafka_topic_check(
-		    topic, message, message->timestamp == KSEG_NO_TIMESTAMP ? 0 : clock_unix_ms(), words);
+		*error = kafka_topic_check(topic, message,
+		                           message->timestamp == KSEG_NO_TIMESTAMP ? 0 : clock_unix_ms(), words);
 	return *error == RD_KAFKA_RESP_ERR_NO_ERROR ? topic : NULL;
 }
 
@@ -413,7 +419,8 @@ sender_step(KsegKafkaSender *sender, SendBatch *batch)
 	KsegKafkaTopic *topic;
 	rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
 	const char *words = NULL;
-	bool room = sender->held + (uint64_t) batch->count < (uint64_t) sender->courier->config.max_queue_messages;
+	bool room =
+	    sender->held + (uint64_t) batch->count < (uint64_t) sender->courier->config.max_queue_messages;
 	KsegKafkaEntry *entry = room ? kafka_blocks_ahead(&sender->blocks, (uint32_t) batch->count) : NULL;
 
 	if (entry == NULL)

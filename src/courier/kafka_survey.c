@@ -114,7 +114,8 @@ survey_ask_topic(KsegSurvey *survey)
 	rd_kafka_event_t *event;
 
 	survey->topic_error = RD_KAFKA_RESP_ERR__TIMED_OUT;
-	survey_describe(survey, RD_KAFKA_RESOURCE_TOPIC, survey->topic, survey->metadata->orig_broker_id, NULL, answers);
+	survey_describe(survey, RD_KAFKA_RESOURCE_TOPIC, survey->topic, survey->metadata->orig_broker_id, NULL,
+	                answers);
 	event = rd_kafka_queue_poll(answers, (int) survey->answer_ms);
 	if (event != NULL)
 	{

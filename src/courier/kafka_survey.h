@@ -32,7 +32,7 @@ typedef struct KsegSurvey
 	int32_t controller; /* -1: the brokers do not say */
 	KsegSurveyBroker brokers[KSEG_SURVEY_BROKERS_MAX];
 	int broker_count;
-	const char *topic;         /* whose configuration was asked for, NULL: there is none */
+	const char *topic; /* whose configuration was asked for, NULL: there is none */
 	rd_kafka_resp_err_t topic_error;
 	_Atomic bool reached; /* the first answer has come */
 } KsegSurvey;

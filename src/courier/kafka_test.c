@@ -36,7 +36,7 @@ typedef struct KsegKafkaTest
 	rd_kafka_resp_err_t denied; /* the fatal error that ended the idempotent producer; NO_ERROR: none */
 	bool assigned;              /* it has its producer id */
 	int64_t id_deadline_ms;     /* 0: the survey is not over */
-	bool refused;               /* the survey is still waiting for brokers that will not have us: it is not looked at */
+	bool refused; /* the survey is still waiting for brokers that will not have us: it is not looked at */
 	bool over;
 } KsegKafkaTest;
 
@@ -105,7 +105,8 @@ test_check_tls(KsegKafkaTest *test, TestStep step)
 	else if (client->plaintext)
 		test_check(test, "TLS", KSEG_CHECK_CANNOT_TELL, "The security protocol is plaintext", "");
 	else if (step == TEST_TLS)
-		test_check(test, "TLS", KSEG_CHECK_NO, client->cause_words, kafka_failure_hint(client, client->cause));
+		test_check(test, "TLS", KSEG_CHECK_NO, client->cause_words,
+		           kafka_failure_hint(client, client->cause));
 	else
 		test_check(test, "TLS", KSEG_CHECK_YES, "Certificate and host name verified", "");
 }
@@ -129,8 +130,9 @@ test_check_authentication(KsegKafkaTest *test, TestStep step)
 	}
 	else
 		test_check(test, "authentication", KSEG_CHECK_CANNOT_TELL,
-		           config->ssl_certificate_file[0] != '\0' ? "Without SASL; the client's certificate was not refused"
-		                                                   : "Without SASL: the brokers do not ask who we are",
+		           config->ssl_certificate_file[0] != '\0'
+		               ? "Without SASL; the client's certificate was not refused"
+		               : "Without SASL: the brokers do not ask who we are",
 		           "");
 }
 
@@ -184,12 +186,15 @@ test_check_brokers(KsegKafkaTest *test)
 	test_write_brokers(test, names, sizeof(names), gone == 0);
 	if (gone == 0)
 		snprintf(detail, sizeof(detail), "%d of %d in cluster %s: %s", survey->broker_count,
-		         survey->metadata->broker_cnt, survey->cluster != NULL ? survey->cluster : "without an id", names);
+		         survey->metadata->broker_cnt, survey->cluster != NULL ? survey->cluster : "without an id",
+		         names);
 	else
-		snprintf(detail, sizeof(detail), "%d of %d do not answer: %s (%s)", gone, survey->metadata->broker_cnt,
-		         names, kafka_client_why(&test->client, RD_KAFKA_RESP_ERR__TIMED_OUT));
+		snprintf(detail, sizeof(detail), "%d of %d do not answer: %s (%s)", gone,
+		         survey->metadata->broker_cnt, names,
+		         kafka_client_why(&test->client, RD_KAFKA_RESP_ERR__TIMED_OUT));
 	test_check(test, "brokers", gone == 0 ? KSEG_CHECK_YES : KSEG_CHECK_NO, detail,
-	           "Brokers must be reachable from this machine by the names that they advertise (advertised.listeners).");
+	           "Brokers must be reachable from this machine by the names that they advertise "
+	           "(advertised.listeners).");
 }
 
 /* Kafka's protocol has no question for a release: what may be known is a setting that brokers up to 3.9 have. */
@@ -206,7 +211,8 @@ test_check_version(KsegKafkaTest *test)
 		if (!broker->described)
 			continue;
 		if (broker->version[0] != '\0')
-			snprintf(detail, sizeof(detail), "Kafka 3 or older, inter.broker.protocol.version %s", broker->version);
+			snprintf(detail, sizeof(detail), "Kafka 3 or older, inter.broker.protocol.version %s",
+			         broker->version);
 		else
 			snprintf(detail, sizeof(detail), "Kafka 4.0 or later");
 		test_check(test, "broker version", KSEG_CHECK_YES, detail, "");
@@ -255,10 +261,11 @@ test_check_settings(KsegKafkaTest *test)
 	else
 		snprintf(detail, sizeof(detail), "Cannot be read (topic \"%s\"): %s", survey->topic,
 		         rd_kafka_err2str(survey->topic_error));
-	test_check(test, "topic settings",
-	           survey->topic_error == RD_KAFKA_RESP_ERR_NO_ERROR ? KSEG_CHECK_YES : KSEG_CHECK_NO, detail,
-	           "Grant the Kafka user DescribeConfigs on its topics: kseg then knows which messages a topic refuses "
-	           "(without a key, too old), and rejects only those.");
+	test_check(
+	    test, "topic settings",
+	    survey->topic_error == RD_KAFKA_RESP_ERR_NO_ERROR ? KSEG_CHECK_YES : KSEG_CHECK_NO, detail,
+	    "Grant the Kafka user DescribeConfigs on its topics: kseg then knows which messages a topic refuses "
+	    "(without a key, too old), and rejects only those.");
 }
 
 static void
@@ -270,7 +277,8 @@ test_check_producer(KsegKafkaTest *test)
 	else if (test->assigned)
 		test_check(test, "idempotent producer", KSEG_CHECK_YES, "The brokers have given a producer id", "");
 	else
-		test_check(test, "idempotent producer", KSEG_CHECK_NO, "The brokers have given no producer id in time",
+		test_check(test, "idempotent producer", KSEG_CHECK_NO,
+		           "The brokers have given no producer id in time",
 		           "Brokers that have just started need some seconds.");
 }
 
@@ -339,8 +347,8 @@ test_take_events(KsegKafkaTest *test)
 	while ((event = kafka_client_next_event(&test->client)) != NULL)
 	{
 		if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_STATS)
-			test->assigned =
-			    test->assigned || strstr(rd_kafka_event_stats(event), "\"idemp_state\": \"Assigned\"") != NULL;
+			test->assigned = test->assigned ||
+			                 strstr(rd_kafka_event_stats(event), "\"idemp_state\": \"Assigned\"") != NULL;
 		rd_kafka_event_destroy(event);
 	}
 	test->denied = kafka_client_read_fatal(&test->client, words);
@@ -354,8 +362,8 @@ test_is_refused(const KsegKafkaTest *test)
 
 	return !atomic_load(&test->survey.reached) &&
 	       (atomic_load(&client->refusal.state) == 2 ||
-	        (client->all_down &&
-	         (client->cause == RD_KAFKA_RESP_ERR__SSL || client->cause == RD_KAFKA_RESP_ERR__AUTHENTICATION)));
+	        (client->all_down && (client->cause == RD_KAFKA_RESP_ERR__SSL ||
+	                              client->cause == RD_KAFKA_RESP_ERR__AUTHENTICATION)));
 }
 
 static int64_t
@@ -374,8 +382,8 @@ test_turn(void *state, int64_t now)
 		return KSEG_CLOCK_NEVER;
 	if (test->id_deadline_ms == 0)
 		test->id_deadline_ms = now + TEST_ANSWER_MS;
-	if (test_read_step(test) == TEST_ANSWERED && !test->assigned && test->denied == RD_KAFKA_RESP_ERR_NO_ERROR &&
-	    now < test->id_deadline_ms)
+	if (test_read_step(test) == TEST_ANSWERED && !test->assigned &&
+	    test->denied == RD_KAFKA_RESP_ERR_NO_ERROR && now < test->id_deadline_ms)
 		return test->id_deadline_ms;
 	test_tell(test);
 	return KSEG_CLOCK_NEVER;

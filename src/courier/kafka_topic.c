@@ -297,7 +297,8 @@ kafka_topic_check(const KsegKafkaTopic *topic, const KsegMessage *message, int64
 	}
 	if (time > now_ms && time - now_ms > topic->after_max_ms)
 	{
-		*words = "the timestamp is further in the future than the topic takes (message.timestamp.after.max.ms)";
+		*words =
+		    "the timestamp is further in the future than the topic takes (message.timestamp.after.max.ms)";
 		return RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP;
 	}
 	return RD_KAFKA_RESP_ERR_NO_ERROR;

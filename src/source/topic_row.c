@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "link/link_text.h"
 #include "source/topic_field.h"
 #include "source/topic_row.h"
 
@@ -198,6 +199,15 @@ row_shorten(const char *text, int length, int limit)
 	return psprintf("%.*s...", pg_mbcliplen(text, length, limit), text);
 }
 
+/* The beginning of a field, which is UTF-8, for a message. */
+static char *
+row_show(const char *text, int length)
+{
+	int shown = pg_encoding_mbcliplen(PG_UTF8, text, length, ROW_SHOWN_VALUE);
+
+	return psprintf("%s%s", link_text_to_server(text, shown), shown < length ? "..." : "");
+}
+
 static void
 row_raise(const KsegTopicRow *row, const KsegTopicProblem *problem, const char *text, uint32 length)
 {
@@ -205,14 +215,14 @@ row_raise(const KsegTopicRow *row, const KsegTopicProblem *problem, const char *
 	char *reason = row_shorten(problem->reason, strlen(problem->reason), ROW_SHOWN_REASON);
 	char *where = psprintf("topic \"%s\", partition %d, offset " INT64_FORMAT, row->table->topic,
 	                       record->partition, record->offset);
-	/* Bytes that are no text are not shown as one. */
-	bool shown = text != NULL && pg_verify_mbstr(GetDatabaseEncoding(), text, length, true);
+	/* Bytes that are no text are not shown as one; they are as they came, in UTF-8. */
+	bool shown = text != NULL && pg_verify_mbstr(PG_UTF8, text, length, true);
 
 	ereport(ERROR,
 	        (errcode(problem->sqlerrcode),
 	         row->current != NULL ? errmsg("%s, column \"%s\": %s", where, row->current->column->name, reason)
 	                              : errmsg("%s: %s", where, reason),
-	         shown ? errdetail("The field is \"%s\".", row_shorten(text, length, ROW_SHOWN_VALUE)) : 0,
+	         shown ? errdetail("The field is \"%s\".", row_show(text, length)) : 0,
 	         errhint("To read on without it, set on_error of foreign table \"%s\" to 'null' or 'skip'.",
 	                 row->table->name)));
 }

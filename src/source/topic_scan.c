@@ -17,7 +17,27 @@
 #include "compat.h"
 #include "source/topic_scan.h"
 
+/* Those of this backend that are under way. */
+static dlist_head scans = DLIST_STATIC_INIT(scans);
+
 /* ---------- begin ---------- */
+
+static void
+scan_forget(void *argument)
+{
+	dlist_delete(&((KsegTopicScan *) argument)->node);
+}
+
+/* Until its memory goes, whether the statement ends well or not. */
+static void
+scan_register(KsegTopicScan *scan, const EState *statement)
+{
+	scan->statement = statement;
+	scan->cleanup.func = scan_forget;
+	scan->cleanup.arg = scan;
+	dlist_push_head(&scans, &scan->node);
+	MemoryContextRegisterResetCallback(scan->context, &scan->cleanup);
+}
 
 /* The columns that the plan says, without one for count(*). */
 static Bitmapset *
@@ -48,6 +68,7 @@ topic_scan_begin(ForeignScanState *node, int flags)
 	scan->row = topic_row_create(scan->table, scan_needed(list_nth(plan->fdw_private, KSEG_PLAN_NEEDED)));
 	scan->operands = ExecInitExprList(plan->fdw_exprs, &node->ss.ps);
 	scan->user = kseg_compat_scan_user(node);
+	scan_register(scan, node->ss.ps.state);
 }
 
 /* ---------- a read ---------- */
@@ -66,9 +87,12 @@ range_is_same(const KsegTopicRange *one, const KsegTopicRange *other)
 static void
 scan_take_range(KsegTopicScan *scan, ExprContext *econtext)
 {
-	MemoryContext previous = MemoryContextSwitchTo(scan->row_context);
+	MemoryContext previous;
 	KsegTopicRange range;
 
+	/* Many rescans may find no record, which would reset it. */
+	MemoryContextReset(scan->row_context);
+	previous = MemoryContextSwitchTo(scan->row_context);
 	topic_pushdown_evaluate(scan->conditions, scan->operands, econtext, &range);
 	MemoryContextSwitchTo(previous);
 	if (scan->last != NULL && !range_is_same(&range, &scan->range))
@@ -155,11 +179,33 @@ scan_end_of(const KsegTopicScan *scan, int32 partition)
 	return NULL;
 }
 
+/*
+ * Where this scan, or another one of the statement, has seen the partition end. A statement that writes to the topic it reads must not
+ * read what it writes, also when it begins to read in a second place (UNION ALL) after it has begun to write.
+ */
+static KsegTopicBound *
+scan_end_seen(const KsegTopicScan *scan, int32 partition)
+{
+	KsegTopicBound *seen = scan_end_of(scan, partition);
+	dlist_iter iter;
+
+	dlist_foreach(iter, &scans)
+	{
+		const KsegTopicScan *other = dlist_container(KsegTopicScan, node, iter.cur);
+
+		if (seen == NULL && other->statement == scan->statement &&
+		    other->table->server == scan->table->server &&
+		    strcmp(other->table->topic, scan->table->topic) == 0)
+			seen = scan_end_of(other, partition);
+	}
+	return seen;
+}
+
 /* Hold a bound to the end that was seen before, or remember it: unless it is only where a condition ends the read. */
 static void
 scan_note_end(KsegTopicScan *scan, KsegTopicBound *bound)
 {
-	KsegTopicBound *seen = scan_end_of(scan, bound->partition);
+	KsegTopicBound *seen = scan_end_seen(scan, bound->partition);
 
 	if (seen != NULL && seen->end < bound->end)
 	{
@@ -200,7 +246,7 @@ scan_note_bounds(KsegTopicScan *scan)
 static bool
 scan_is_late(const KsegTopicScan *scan, const KsegRecord *record)
 {
-	const KsegTopicBound *end = scan_end_of(scan, record->partition);
+	const KsegTopicBound *end = scan_end_seen(scan, record->partition);
 
 	return end != NULL && record->offset >= end->end;
 }

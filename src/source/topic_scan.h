@@ -9,6 +9,7 @@
 
 #include "postgres.h"
 #include "foreign/fdwapi.h"
+#include "lib/ilist.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
 
@@ -25,7 +26,10 @@ typedef enum KsegTopicPlanPart
 
 typedef struct KsegTopicScan
 {
-	MemoryContext context;     /* the query's */
+	MemoryContext context;   /* the query's */
+	const EState *statement; /* scans of one see the same end of a topic */
+	dlist_node node;         /* among the scans under way */
+	MemoryContextCallback cleanup;
 	MemoryContext row_context; /* one row's */
 	KsegTopicTable *table;
 	KsegTopicRow *row;

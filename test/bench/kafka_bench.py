@@ -31,10 +31,10 @@ LINES = ("COPY (SELECT customer_id, json_build_object(" + ", ".join(f"'{name}', 
 COLUMNS = "id bigint, customer text, amount numeric, ordered_at timestamptz, note text"
 ORDER = """SELECT json_build_object('id', g, 'customer', 'customer ' || g % 5000, 'amount', (random() * 1000)::numeric(10,2),
        'ordered_at', to_char(timestamp '2026-01-01' + g * interval '1 second', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-       'note', md5(g::text) || ' ' || md5((g + 1)::text) || ' ' || md5((g + 2)::text) || ' please') AS value FROM generate_series(1, {rows}) g"""
+       'note', md5(g::text) || ' ' || md5((g + 1)::text) || ' ' || md5((g + 2)::text) || ' leave it with the neighbours') AS value FROM generate_series(1, {rows}) g"""
 WIDE = """SELECT json_build_object('id', g, 'status', 'paid', 'customer', 'customer ' || g % 5000, 'currency', 'EUR', 'amount',
        (random() * 1000)::numeric(10,2), 'ordered_at', to_char(timestamp '2026-01-01' + g * interval '1 second', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-       'address', json_build_object('zip', 10000 + g % 90000, 'city', 'Berlin'), 'agent', md5((g + 1)::text), 'gift', g % 3 = 0,
+       'address', json_build_object('zip', 10000 + g % 90000, 'city', 'Berlin'), 'agent', left(md5(g::text), 8), 'gift', g % 3 = 0,
        'note', 'note ' || g) AS value FROM generate_series(1, {rows}) g"""
 INSERT = "INSERT INTO orders SELECT id, customer, amount, ordered_at, note FROM {table};"
 AGGREGATE = "SELECT count(id), count(customer), sum(amount), max(ordered_at), max(note) FROM {table};"

@@ -174,12 +174,13 @@ alone_read_file(Alone *alone)
 static void
 alone_write_payload(char *out, long size, long number)
 {
-	int length = snprintf(out, (size_t) size,
-	                      "{\"n\":%ld,\"customer\":\"customer-%ld\",\"iphone\":%.6f,\"apple_watch\":%.6f,\"macbook\":%.6f,"
-	                      "\"when\":\"2026-08-01T12:34:56.%03ldZ\",\"segment\":\"%s\",\"score\":%ld",
-	                      number, number % 100000, (double) (number * 7919 % 1000) / 1000,
-	                      (double) (number * 104729 % 1000) / 1000, (double) (number * 1299709 % 1000) / 1000,
-	                      number % 1000, number % 3 == 0 ? "unlikely" : "likely", number * 31 % 997);
+	int length = snprintf(
+	    out, (size_t) size,
+	    "{\"n\":%ld,\"customer\":\"customer-%ld\",\"iphone\":%.6f,\"apple_watch\":%.6f,\"macbook\":%.6f,"
+	    "\"when\":\"2026-08-01T12:34:56.%03ldZ\",\"segment\":\"%s\",\"score\":%ld",
+	    number, number % 100000, (double) (number * 7919 % 1000) / 1000,
+	    (double) (number * 104729 % 1000) / 1000, (double) (number * 1299709 % 1000) / 1000, number % 1000,
+	    number % 3 == 0 ? "unlikely" : "likely", number * 31 % 997);
 
 	if (length < size - 1)
 		memset(out + length, ' ', (size_t) (size - length));
@@ -244,7 +245,8 @@ alone_send(Alone *alone, rd_kafka_topic_t *topic, rd_kafka_queue_t *queue)
 	while (at < alone->count)
 	{
 		long count = alone->count - at < ALONE_BATCH ? alone->count - at : ALONE_BATCH;
-		int taken = rd_kafka_produce_batch(topic, RD_KAFKA_PARTITION_UA, 0, alone->messages + at, (int) count);
+		int taken =
+		    rd_kafka_produce_batch(topic, RD_KAFKA_PARTITION_UA, 0, alone->messages + at, (int) count);
 
 		/* None is taken after the first that the queue had no room for. */
 		if (taken < count && alone->messages[at + taken].err != RD_KAFKA_RESP_ERR__QUEUE_FULL)

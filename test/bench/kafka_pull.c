@@ -10,6 +10,8 @@
  * socket alone for so long after the first frame, and tells the courier's memory before it goes on: a cursor that nobody
  * fetches from.
  *
+ * It and the courier must be of one build: make -f test/unit/unit.mk build/unit/kafka_pull build/unit/feed-courier
+ *
  * Exit status: 0 DONE, 1 FAILED, 2 the courier was lost or spoke nonsense.
  */
 #define _GNU_SOURCE

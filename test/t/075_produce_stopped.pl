@@ -20,6 +20,7 @@ my $few     = numbered(100);
 connect_kafka($node, $kafka, server => 'shared');
 connect_kafka($node, '127.0.0.1:' . $silent->port, server => 'silent', connect_timeout => '5min');
 connect_kafka($node, $own, server => 'own', max_queue_messages => 1000);
+connect_kafka($node, $own, server => 'wide', max_queue_messages => 20000);
 
 my $shared_topic = $kafka->create_topic($kafka->topic_unique('after'), partitions => 3);
 my $topic        = $own->create_topic($own->topic_unique('stopped'), partitions => 3);
@@ -28,11 +29,16 @@ my $send_few     = produce($few, topic => $shared_topic, server => 'shared');
 is(figures($session->run($send_few))->{sent}, 100, 'a run before everything');
 my $before = connections_of($session->pid);
 
+# How many messages the topic has: those of other runs too.
+sub topic_size { my $offsets = $own->offsets($topic); my $size = 0; $size += $_->{high} for values %$offsets; return $size }
+
+my $size_before;
+
 # Pauses the broker while a run is under way, and lets the run go on until it waits for it.
 sub pause_midway
 {
     my ($pid, $phase) = @_;
-    wait_for_phase($node, $pid, 'sending', sub { $_[0]{sent} >= 1000 });
+    wait_for('messages of a run', sub { my $size = topic_size() - $size_before; return ($size > 0, $size) });
     $own->pause_node(1);
     $gate->open;
     wait_for_phase($node, $pid, $phase, sub { $_[0]{in_flight} > 0 });
@@ -44,12 +50,13 @@ sub pause_midway
 my @phases = (
     [ 'no broker has answered yet', 'silent', numbered(200000), {}, sub { wait_for_phase($node, $_[0], 'sending', sub { $_[0]{rows} > 0 }); wait_until_held($node, $_[0]) }, 1 ],
     [ 'the queue is full', 'own', numbered(200000, 100000), {}, sub { pause_midway($_[0], 'sending') }, 1 ],
-    [ 'the last acknowledgements are awaited', 'own', numbered(5000, 5000), {}, sub { pause_midway($_[0], 'finishing') }, 1 ]);
+    [ 'the last acknowledgements are awaited', 'wide', numbered(5000, 5000), {}, sub { pause_midway($_[0], 'finishing') }, 1 ]);
 
 sub begin_run
 {
     my ($session, $phase, %more) = @_;
     my ($name, $server, $query, $arguments, $wait) = @$phase;
+    $size_before = topic_size();
     $gate->close;
     $session->start(produce($query, topic => $topic, server => $server, %$arguments, %more));
     $wait->($session->pid);
@@ -92,6 +99,7 @@ for my $phase (@phases)
     {
         $best = quickest($bound, sub {
             $session->run("SET statement_timeout = '3s'") if $clock eq 'statement_timeout';
+            $size_before = topic_size();
             $gate->close;
             $session->start(produce($phase->[2], topic => $topic, server => $phase->[1], $clock eq 'timeout' ? (timeout => '3s') : ()));
             # A run that was too slow to come so far has been ended in time all the same.

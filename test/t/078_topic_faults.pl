@@ -52,7 +52,7 @@ sub rows
     return $result->{err} ne '' ? $result->{err} : $result->{out};
 }
 
-sub couriers { return scalar couriers_of($session->pid) }
+sub couriers { my @found = couriers_of($session->pid); return scalar @found }
 
 # Sum of 1 .. n.
 sub sum { return $_[0] * ($_[0] + 1) / 2 }
@@ -166,23 +166,23 @@ is(failure($session->run('SELECT count(*) FROM lots_hasty'))->{message}, 'could 
 like(rows('EXPLAIN SELECT n FROM lots JOIN lots_hasty USING (n)'), qr/Foreign Scan on lots_hasty/, '… but EXPLAIN does');
 
 # A prepared statement outlives its broker.
-rows(q{SET plan_cache_mode = force_generic_plan; PREPARE some(int, bigint) AS SELECT count(*), max(off) - min(off) FROM lots_hasty WHERE part = $1 AND off >= $2 AND off < $2 + 100});
-is(failure($session->run('EXECUTE some(1, 50)'))->{code}, '08006', 'prepared while the broker is gone');
+rows(q{SET plan_cache_mode = force_generic_plan; PREPARE slice(int, bigint) AS SELECT count(*), max(off) - min(off) FROM lots_hasty WHERE part = $1 AND off >= $2 AND off < $2 + 100});
+is(failure($session->run('EXECUTE slice(1, 50)'))->{code}, '08006', 'prepared while the broker is gone');
 $kafka->restart_node(1);
-is(rows('EXECUTE some(1, 50)'), '100|99', '… it reads when that is back');
-is(rows('EXECUTE some(2, 1000)'), '100|99', '… with other parameters');
-is(rows('EXECUTE some(NULL, 1)'), '0|', '… or none');
-is(rows(qq{EXPLAIN (COSTS OFF) EXECUTE some(1, 50)}) =~ /Kafka Partitions: = \$1\n\s*Kafka Offsets: >= \$2, < \(\$2 \+ 100\)/, 1, '… by one plan');
+is(rows('EXECUTE slice(1, 50)'), '100|99', '… it reads when that is back');
+is(rows('EXECUTE slice(2, 1000)'), '100|99', '… with other parameters');
+is(rows('EXECUTE slice(NULL, 1)'), '0|', '… or none');
+is(rows(qq{EXPLAIN (COSTS OFF) EXECUTE slice(1, 50)}) =~ /Kafka Partitions: = \$1\n\s*Kafka Offsets: >= \$2, < \(\$2 \+ 100\)/, 1, '… by one plan');
 my $few = $kafka->create_topic($kafka->topic_unique('few'), partitions => 3);
 $kafka->produce($few, map { { value => qq({"n":$_}), partition => 1 } } 1 .. 60);
 rows("ALTER FOREIGN TABLE lots_hasty OPTIONS (SET topic '$few')");
-is(rows('EXECUTE some(1, 50)'), '10|9', '… which forgets a topic that is not the table\'s any more');
+is(rows('EXECUTE slice(1, 50)'), '10|9', '… which forgets a topic that is not the table\'s any more');
 rows("ALTER FOREIGN TABLE lots_hasty OPTIONS (SET topic '$lots')");
 rows("ALTER SERVER hasty OPTIONS (SET bootstrap_servers '127.0.0.1:$port')");
-is(failure($session->run('EXECUTE some(1, 50)'))->{code}, '08006', '… and a server that is elsewhere now');
+is(failure($session->run('EXECUTE slice(1, 50)'))->{code}, '08006', '… and a server that is elsewhere now');
 rows("ALTER SERVER hasty OPTIONS (SET bootstrap_servers '${\$kafka->bootstrap}')");
-is(rows('EXECUTE some(1, 50)'), '100|99', '… and back');
-rows('DEALLOCATE some; RESET plan_cache_mode');
+is(rows('EXECUTE slice(1, 50)'), '100|99', '… and back');
+rows('DEALLOCATE slice; RESET plan_cache_mode');
 
 # ---- the broker is paused: nothing comes, and nothing says so
 

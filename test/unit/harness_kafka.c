@@ -92,6 +92,30 @@ harness_kafka_read(HarnessKafka *kafka, const char *topic, int partitions, rd_ka
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
+void
+harness_kafka_free(rd_kafka_message_t **messages, int count)
+{
+	for (int i = 0; i < count; i++)
+		rd_kafka_message_destroy(messages[i]);
+}
+
+bool
+harness_kafka_is_in_order(rd_kafka_message_t **messages, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		char wanted[24];
+		size_t length = (size_t) snprintf(wanted, sizeof(wanted), "%d", i + 1);
+
+		if (messages[i]->len != length || memcmp(messages[i]->payload, wanted, length) != 0)
+		{
+			printf("# message %d is %.*s\n", i + 1, (int) messages[i]->len, (char *) messages[i]->payload);
+			return false;
+		}
+	}
+	return true;
+}
+
 /* ---------- CONFIG ---------- */
 
 HarnessKafkaConfig
@@ -118,19 +142,21 @@ harness_kafka_begin(Harness *harness, const HarnessKafkaConfig *config)
 {
 	char json[8192];
 
-	snprintf(json, sizeof(json),
-	         "{\"job\":\"%s\",\"bootstrap_servers\":\"%s\",\"security_protocol\":\"%s\",\"sasl_mechanism\":\"%s\","
-	         "\"sasl_username\":\"kseg\",\"sasl_password\":\"%s\",\"ssl_ca_file\":\"%s\",\"ssl_certificate_file\":\"\","
-	         "\"ssl_key_file\":\"\",\"ssl_key_password\":\"\",\"plaintext_anywhere\":%d,\"client_id\":\"kseg\","
-	         "\"isolation_level\":\"read_committed\",\"compression\":\"none\",\"linger_ms\":%d,"
-	         "\"message_timeout_ms\":%d,\"max_message_bytes\":%d,\"max_queue_messages\":%d,\"max_queue_bytes\":%d,"
-	         "\"connect_timeout_ms\":%d,\"request_timeout_ms\":20000,\"transaction_timeout_ms\":60000,"
-	         "\"topic\":\"%s\",\"transactional\":%d,\"transactional_id\":\"%s\"%s}",
-	         config->job, config->bootstrap, config->security_protocol, config->sasl_mechanism,
-	         config->sasl_password, config->ssl_ca_file, config->plaintext_anywhere, config->linger_ms,
-	         config->message_timeout_ms, config->max_message_bytes, config->max_queue_messages,
-	         config->max_queue_bytes, config->connect_timeout_ms, config->topic, config->transactional,
-	         config->transactional ? "kseg-test" : "", config->more);
+	snprintf(
+	    json, sizeof(json),
+	    "{\"job\":\"%s\",\"bootstrap_servers\":\"%s\",\"security_protocol\":\"%s\",\"sasl_mechanism\":\"%s\","
+	    "\"sasl_username\":\"kseg\",\"sasl_password\":\"%s\",\"ssl_ca_file\":\"%s\",\"ssl_certificate_file\":"
+	    "\"\","
+	    "\"ssl_key_file\":\"\",\"ssl_key_password\":\"\",\"plaintext_anywhere\":%d,\"client_id\":\"kseg\","
+	    "\"isolation_level\":\"read_committed\",\"compression\":\"none\",\"linger_ms\":%d,"
+	    "\"message_timeout_ms\":%d,\"max_message_bytes\":%d,\"max_queue_messages\":%d,\"max_queue_bytes\":%d,"
+	    "\"connect_timeout_ms\":%d,\"request_timeout_ms\":20000,\"transaction_timeout_ms\":60000,"
+	    "\"topic\":\"%s\",\"transactional\":%d,\"transactional_id\":\"%s\"%s}",
+	    config->job, config->bootstrap, config->security_protocol, config->sasl_mechanism,
+	    config->sasl_password, config->ssl_ca_file, config->plaintext_anywhere, config->linger_ms,
+	    config->message_timeout_ms, config->max_message_bytes, config->max_queue_messages,
+	    config->max_queue_bytes, config->connect_timeout_ms, config->topic, config->transactional,
+	    config->transactional ? "kseg-test" : "", config->more);
 	harness_start(harness);
 	harness_send_hello(harness, KSEG_WIRE_VERSION, KSEG_BUILD);
 	harness_expect_frame(harness, KSEG_FRAME_HELLO);

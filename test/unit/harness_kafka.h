@@ -79,10 +79,14 @@ typedef struct HarnessRejected
 extern HarnessRejected harness_expect_rejected(Harness *harness);
 
 /*
- * The first count messages of a topic, by partition and offset. Once for a cluster; each message ends with
- * rd_kafka_message_destroy, before harness_kafka_stop.
+ * The first count messages of a topic, by partition and offset. Once for a cluster; they end with harness_kafka_free, before
+ * harness_kafka_stop.
  */
 extern void harness_kafka_read(HarnessKafka *kafka, const char *topic, int partitions,
                                rd_kafka_message_t **messages, int count);
+extern void harness_kafka_free(rd_kafka_message_t **messages, int count);
+
+/* Are the values of these messages, in this order, "1" … count, each once? */
+extern bool harness_kafka_is_in_order(rd_kafka_message_t **messages, int count);
 
 #endif /* KSEG_TEST_HARNESS_KAFKA_H */

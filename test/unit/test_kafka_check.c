@@ -16,8 +16,9 @@ typedef struct Check
 	char hint[1024];
 } Check;
 
-static const char *const names[] = {"library", "connection",     "TLS",    "authentication",      "brokers",
-                                    "broker version", "topics", "topic settings", "idempotent producer"};
+static const char *const names[] = {"library",        "connection",     "TLS",
+                                    "authentication", "brokers",        "broker version",
+                                    "topics",         "topic settings", "idempotent producer"};
 
 static void
 copy_text(char *out, size_t room, KsegText text)

@@ -11,7 +11,8 @@
 #include <json-c/json.h>
 
 #define COMMON                                                                                               \
-	"\"bootstrap_servers\":\"127.0.0.1:9092\",\"security_protocol\":\"sasl_ssl\",\"sasl_mechanism\":\"PLAIN\"," \
+	"\"bootstrap_servers\":\"127.0.0.1:9092\",\"security_protocol\":\"sasl_ssl\",\"sasl_mechanism\":"        \
+	"\"PLAIN\","                                                                                             \
 	"\"sasl_username\":\"u\",\"ssl_ca_file\":\"\",\"ssl_certificate_file\":\"\","                            \
 	"\"ssl_key_file\":\"\",\"ssl_key_password\":\"k3y\",\"plaintext_anywhere\":0,\"client_id\":\"kseg\","    \
 	"\"isolation_level\":\"read_committed\",\"compression\":\"lz4\",\"linger_ms\":5,"                        \
@@ -43,7 +44,8 @@ test_reading(void)
 	KsegConfig config;
 	char problem[200];
 
-	tap_ok(config_read(&config, json, strlen(json), problem, sizeof(problem)), "a producer's configuration is read");
+	tap_ok(config_read(&config, json, strlen(json), problem, sizeof(problem)),
+	       "a producer's configuration is read");
 	tap_ok(strcmp(config.topic, "t") == 0 && strcmp(config.sasl_password, "pa55word") == 0 &&
 	           config.max_queue_bytes == 16777216 && config.lanes == 1 && config.object == NULL,
 	       "with its values, and one lane");
@@ -65,7 +67,8 @@ test_consume(void)
 	tap_ok(config_read(&config, json, strlen(json), problem, sizeof(problem)) && config.object != NULL,
 	       "a consumer's configuration is kept as an object, too");
 	text = json_object_to_json_string(config.object);
-	tap_ok(strstr(text, "\"wants\"") != NULL && strstr(text, "pa55word") == NULL && strstr(text, "k3y") == NULL,
+	tap_ok(strstr(text, "\"wants\"") != NULL && strstr(text, "pa55word") == NULL &&
+	           strstr(text, "k3y") == NULL,
 	       "with what is nested in it, and without the secrets");
 	config_close(&config);
 	tap_ok(config.object == NULL, "and closed");
@@ -89,7 +92,8 @@ test_refusals(void)
 	        "\"plaintext_anywhere\"", "a number beyond its bounds");
 	tap_has(read_config("{" PRODUCE ",\"sasl_password\":\"a\\nb\"}"), "\"sasl_password\"",
 	        "a line break in a password, which is not quoted");
-	tap_is_text(read_config("{\"job\":\"bake_bread\"}"), "", "of a job that there is not, nothing else is read");
+	tap_is_text(read_config("{\"job\":\"bake_bread\"}"), "",
+	            "of a job that there is not, nothing else is read");
 }
 
 static void
@@ -103,7 +107,8 @@ test_secrets(void)
 	secret_add(&secret, "k y");
 	secret_add(&secret, "");
 	secret_mask(&secret, text, strlen(text));
-	tap_is_text(text, "pa55 and ********, ************ and *****, ***", "two secrets are masked in all their forms");
+	tap_is_text(text, "pa55 and ********, ************ and *****, ***",
+	            "two secrets are masked in all their forms");
 	secret_close(&secret);
 	tap_ok(secret.forms[0] == NULL, "and forgotten");
 }
@@ -125,7 +130,8 @@ test_names(void)
 	name[250] = '\0';
 	tap_ok(!is_legal(name), "250 characters are too many for a topic's name");
 	name[249] = '\0';
-	tap_ok(is_legal(name) && is_legal("a") && is_legal("A-b_c.9") && is_legal("..."), "names that topics may have");
+	tap_ok(is_legal(name) && is_legal("a") && is_legal("A-b_c.9") && is_legal("..."),
+	       "names that topics may have");
 	tap_ok(!is_legal("") && !is_legal(".") && !is_legal("..") && !is_legal("a b") && !is_legal("a/b") &&
 	           !is_legal("\xc3\xa9") && !kafka_topic_is_legal((KsegText){"a\0b", 3}),
 	       "and names that none has");
@@ -151,10 +157,12 @@ test_limits(void)
 {
 	KsegKafkaTopic topic = {.before_max_ms = INT64_MAX, .after_max_ms = INT64_MAX};
 
-	tap_is(check_message(&topic, NULL, KSEG_NO_TIMESTAMP), 0, "a topic without limits takes a message without key");
+	tap_is(check_message(&topic, NULL, KSEG_NO_TIMESTAMP), 0,
+	       "a topic without limits takes a message without key");
 	tap_is(check_message(&topic, NULL, 1), 0, "and any time after 1970");
 	tap_is(check_message(&topic, NULL, INT64_MAX), 0, "any at all");
-	tap_is(check_message(&topic, NULL, 0), RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, "but not that of 1970 itself");
+	tap_is(check_message(&topic, NULL, 0), RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP,
+	       "but not that of 1970 itself");
 	tap_is(check_message(&topic, NULL, -2), RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, "nor one before");
 	topic.before_max_ms = 1000;
 	topic.after_max_ms = 10;

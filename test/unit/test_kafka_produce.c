@@ -1,20 +1,11 @@
 /*
  * test_kafka_produce.c
- *	  The job kafka_produce against librdkafka's mock brokers: what arrives, what is told, whose fault is whose.
+ *	  The job kafka_produce against librdkafka's mock brokers: what arrives, what is told, what is a message's own fault.
  */
 #include "harness_kafka.h"
 
-#include <unistd.h>
-
 /* Most messages that a test reads back. */
 #define READ_MAX 6000
-
-static void
-free_messages(rd_kafka_message_t **messages, int count)
-{
-	for (int i = 0; i < count; i++)
-		rd_kafka_message_destroy(messages[i]);
-}
 
 static bool
 holds(const void *data, size_t length, const char *text)
@@ -107,7 +98,8 @@ test_content(void)
 	tap_ok(h.status.sent == 5 && h.status.rejected == 0 && h.status.retries == 0 && h.status.lanes == 1,
 	       "STATUS before DONE counts the messages");
 	tap_is((int64_t) h.status.bytes, 1 + 5 + 1 + 9 + 11, "bytes are those of keys and values");
-	tap_ok(h.status.bytes_on_wire > h.status.bytes && h.status.batches > 0, "bytes_on_wire those of requests");
+	tap_ok(h.status.bytes_on_wire > h.status.bytes && h.status.batches > 0,
+	       "bytes_on_wire those of requests");
 	tap_ok(h.lanes[0].events == 5 && h.lanes[0].bytes == size, "and the credit is whole");
 	harness_kafka_read(&kafka, "t", 1, got, 5);
 	tap_ok(holds(got[0]->key, got[0]->key_len, "k") && holds(got[0]->payload, got[0]->len, "plain"),
@@ -120,7 +112,7 @@ test_content(void)
 	           type == RD_KAFKA_TIMESTAMP_CREATE_TIME,
 	       "a message's own time arrives");
 	check_headers(got[4]);
-	free_messages(got, 5);
+	harness_kafka_free(got, 5);
 	harness_stop(&h);
 	harness_kafka_stop(&kafka);
 }
@@ -166,30 +158,12 @@ test_partitions(void)
 		}
 	}
 	tap_ok(same, "keys go to the partitions that Java's murmur2 says");
-	free_messages(got, 6);
+	harness_kafka_free(got, 6);
 	harness_stop(&h);
 	harness_kafka_stop(&kafka);
 }
 
 /* ---------- order and tries ---------- */
-
-/* The values of partition 0 must be 1 … count, each once. */
-static bool
-is_in_order(rd_kafka_message_t **messages, int count)
-{
-	for (int i = 0; i < count; i++)
-	{
-		char text[24];
-
-		snprintf(text, sizeof(text), "%d", i + 1);
-		if (!holds(messages[i]->payload, messages[i]->len, text))
-		{
-			printf("# message %d is %.*s\n", i + 1, (int) messages[i]->len, (char *) messages[i]->payload);
-			return false;
-		}
-	}
-	return true;
-}
 
 static void
 test_retries(void)
@@ -201,10 +175,9 @@ test_retries(void)
 
 	harness_kafka_start(&kafka, 1, 1);
 	config = harness_kafka_defaults(&kafka);
-	rd_kafka_mock_push_request_errors(kafka.cluster, HARNESS_API_PRODUCE, 3,
-	                                  RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
-	                                  RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
-	                                  RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT);
+	rd_kafka_mock_push_request_errors(
+	    kafka.cluster, HARNESS_API_PRODUCE, 3, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+	    RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT);
 	harness_kafka_begin(&h, &config);
 	harness_feed_numbers(&h, 1, 5000, 0);
 	harness_end(&h);
@@ -212,8 +185,34 @@ test_retries(void)
 	tap_is((int64_t) h.status.sent, 5000, "errors that pass are tried again until all is sent");
 	tap_ok(h.status.retries >= 3, "and the retries are counted (%d)", (int) h.status.retries);
 	harness_kafka_read(&kafka, "t", 1, got, 5000);
-	tap_ok(is_in_order(got, 5000), "nothing is lost, and order is kept");
-	free_messages(got, 5000);
+	tap_ok(harness_kafka_is_in_order(got, 5000), "nothing is lost, and order is kept");
+	harness_kafka_free(got, 5000);
+	harness_stop(&h);
+	harness_kafka_stop(&kafka);
+}
+
+static void
+test_comes_back(void)
+{
+	static rd_kafka_message_t *got[READ_MAX];
+	HarnessKafka kafka;
+	HarnessKafkaConfig config;
+	Harness h;
+
+	harness_kafka_start(&kafka, 1, 1);
+	config = harness_kafka_defaults(&kafka);
+	harness_kafka_begin(&h, &config);
+	harness_feed_numbers(&h, 1, 1000, -1);
+	harness_wait_status(&h, h.status.sent == 1000);
+	rd_kafka_mock_broker_set_down(kafka.cluster, 1);
+	harness_feed_numbers(&h, 1001, 1000, -1);
+	rd_kafka_mock_broker_set_up(kafka.cluster, 1);
+	harness_end(&h);
+	harness_expect_frame(&h, KSEG_FRAME_DONE);
+	tap_is((int64_t) h.status.sent, 2000, "a broker that comes back gets the rest");
+	harness_kafka_read(&kafka, "t", 1, got, 2000);
+	tap_ok(harness_kafka_is_in_order(got, 2000), "in order, nothing twice");
+	harness_kafka_free(got, 2000);
 	harness_stop(&h);
 	harness_kafka_stop(&kafka);
 }
@@ -238,8 +237,8 @@ test_full_queue(void)
 	harness_expect_frame(&h, KSEG_FRAME_DONE);
 	tap_is((int64_t) h.status.sent, 500, "a queue that is full makes messages wait, and drops none");
 	harness_kafka_read(&kafka, "t", 1, got, 500);
-	tap_ok(is_in_order(got, 500), "their order is kept");
-	free_messages(got, 500);
+	tap_ok(harness_kafka_is_in_order(got, 500), "their order is kept");
+	harness_kafka_free(got, 500);
 	harness_stop(&h);
 	harness_kafka_stop(&kafka);
 }
@@ -423,239 +422,6 @@ test_own_partition_and_time(void)
 	harness_kafka_stop(&kafka);
 }
 
-/* ---------- what ends a run ---------- */
-
-static HarnessFailure
-fail_run(const HarnessKafkaConfig *config)
-{
-	Harness h;
-	HarnessFailure failure;
-
-	harness_kafka_begin(&h, config);
-	harness_feed_numbers(&h, 1, 1, -1);
-	failure = harness_expect_failed(&h);
-	printf("# %s / %s / %s\n", failure.message, failure.detail, failure.hint);
-	harness_stop(&h);
-	return failure;
-}
-
-static void
-test_no_topic(void)
-{
-	HarnessKafka kafka;
-	HarnessKafkaConfig config;
-	HarnessFailure failure;
-
-	harness_kafka_start(&kafka, 1, 1);
-	rd_kafka_mock_topic_set_error(kafka.cluster, "orders", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
-	config = harness_kafka_defaults(&kafka);
-	config.topic = "orders";
-	failure = fail_run(&config);
-	tap_ok(failure.failure == KSEG_FAILURE_REFUSED && strstr(failure.message, "\"orders\"") != NULL &&
-	           strstr(failure.hint, "Create") != NULL,
-	       "a run to a topic that there is not");
-	config.topic = "or/ders";
-	tap_is(fail_run(&config).failure, KSEG_FAILURE_REFUSED, "to one that there cannot be");
-	/*
-	 * The mock tells partitions of a topic with an error, which no broker does, and which ends a librdkafka of 2.4 to 2.9
-	 * (its #4907).
-	 */
-	if (rd_kafka_version() < 0x020400ff || rd_kafka_version() >= 0x020a00ff)
-	{
-		rd_kafka_mock_topic_set_error(kafka.cluster, "t", RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
-		config.topic = "t";
-		failure = fail_run(&config);
-		tap_ok(failure.failure == KSEG_FAILURE_AUTH && strstr(failure.hint, "Write") != NULL,
-		       "to one that may not be used");
-	}
-	harness_kafka_stop(&kafka);
-}
-
-static void
-test_not_allowed(void)
-{
-	HarnessKafka kafka;
-	HarnessKafkaConfig config;
-	HarnessFailure failure;
-
-	harness_kafka_start(&kafka, 1, 1);
-	config = harness_kafka_defaults(&kafka);
-	rd_kafka_mock_push_request_errors(kafka.cluster, HARNESS_API_PRODUCE, 1,
-	                                  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
-	tap_is(fail_run(&config).failure, KSEG_FAILURE_AUTH, "a topic that may be seen and not written to");
-	rd_kafka_mock_push_request_errors(kafka.cluster, HARNESS_API_INIT_PRODUCER_ID, 1,
-	                                  RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED);
-	failure = fail_run(&config);
-	tap_ok(failure.failure == KSEG_FAILURE_AUTH && strstr(failure.hint, "IdempotentWrite") != NULL,
-	       "a cluster that gives no producer id");
-	harness_kafka_stop(&kafka);
-}
-
-static void
-test_unreachable(void)
-{
-	HarnessKafkaConfig config = harness_kafka_defaults(NULL);
-	HarnessFailure failure;
-
-	config.connect_timeout_ms = 300;
-	failure = fail_run(&config);
-	tap_is(failure.failure, KSEG_FAILURE_EXHAUSTED, "nobody there");
-	tap_has(failure.detail, "refused", "librdkafka's words");
-	tap_has(failure.hint, "bootstrap_servers", "and what to look at");
-	config.bootstrap = "192.0.2.1:9092";
-	failure = fail_run(&config);
-	tap_is(failure.failure, KSEG_FAILURE_ADDRESS, "plaintext beyond loopback is refused");
-	tap_has(failure.detail, "192.0.2.1", "with the address");
-	config.plaintext_anywhere = 1;
-	tap_is(fail_run(&config).failure, KSEG_FAILURE_EXHAUSTED, "unless it is allowed");
-	config.security_protocol = "sasl_ssl";
-	config.sasl_mechanism = "GSSAPI";
-	failure = fail_run(&config);
-	tap_ok(failure.failure == KSEG_FAILURE_CONFIG && strstr(failure.hint, "sasl_mechanism") != NULL,
-	       "Kerberos, which runs programs, is refused");
-	config.sasl_mechanism = "PLAIN";
-	config.sasl_password = "pa55word";
-	config.ssl_ca_file = "/no/such/pa55word";
-	failure = fail_run(&config);
-	tap_ok(failure.failure == KSEG_FAILURE_CONFIG && strstr(failure.hint, "ssl_ca_file") != NULL,
-	       "a file that there is not");
-	tap_ok(strstr(failure.detail, "No such file") != NULL && strstr(failure.detail, "pa55word") == NULL,
-	       "OpenSSL's words say so, with the password masked");
-}
-
-/* The broker goes before anything is sent, and does not come back. */
-static void
-test_timeout(void)
-{
-	HarnessKafka kafka;
-	HarnessKafkaConfig config;
-	Harness h;
-	HarnessFailure failure;
-
-	harness_kafka_start(&kafka, 1, 1);
-	config = harness_kafka_defaults(&kafka);
-	config.message_timeout_ms = 1500;
-	harness_kafka_begin(&h, &config);
-	harness_feed_numbers(&h, 1, 1, -1);
-	harness_wait_status(&h, h.status.sent == 1);
-	rd_kafka_mock_broker_set_down(kafka.cluster, 1);
-	harness_feed_numbers(&h, 2, 3, -1);
-	failure = harness_expect_failed(&h);
-	tap_is(failure.failure, KSEG_FAILURE_EXHAUSTED, "brokers that stay away end the run after message_timeout");
-	tap_has(failure.detail, "row 2", "the first row that is open is told");
-	tap_has(failure.hint, "message_timeout", "and the option");
-	tap_ok(h.status.rejected == 0 && h.status.sent == 1, "nothing becomes a dead letter");
-	harness_stop(&h);
-	harness_kafka_stop(&kafka);
-}
-
-static void
-test_comes_back(void)
-{
-	static rd_kafka_message_t *got[READ_MAX];
-	HarnessKafka kafka;
-	HarnessKafkaConfig config;
-	Harness h;
-
-	harness_kafka_start(&kafka, 1, 1);
-	config = harness_kafka_defaults(&kafka);
-	harness_kafka_begin(&h, &config);
-	harness_feed_numbers(&h, 1, 1000, -1);
-	harness_wait_status(&h, h.status.sent == 1000);
-	rd_kafka_mock_broker_set_down(kafka.cluster, 1);
-	harness_feed_numbers(&h, 1001, 1000, -1);
-	rd_kafka_mock_broker_set_up(kafka.cluster, 1);
-	harness_end(&h);
-	harness_expect_frame(&h, KSEG_FRAME_DONE);
-	tap_is((int64_t) h.status.sent, 2000, "a broker that comes back gets the rest");
-	harness_kafka_read(&kafka, "t", 1, got, 2000);
-	tap_ok(is_in_order(got, 2000), "in order, nothing twice");
-	free_messages(got, 2000);
-	harness_stop(&h);
-	harness_kafka_stop(&kafka);
-}
-
-static void
-test_end_of_wire(void)
-{
-	HarnessKafka kafka;
-	HarnessKafkaConfig config;
-	Harness h;
-
-	harness_kafka_start(&kafka, 1, 1);
-	config = harness_kafka_defaults(&kafka);
-	rd_kafka_mock_broker_set_rtt(kafka.cluster, 1, 60000);
-	harness_kafka_begin(&h, &config);
-	harness_feed_numbers(&h, 1, 1000, -1);
-	close(h.wire);
-	h.wire = -1;
-	tap_ok(harness_wait_exit(&h, 1000) != -1, "the end of the wire ends the courier, whatever brokers do");
-	harness_stop(&h);
-	harness_kafka_stop(&kafka);
-}
-
-static void
-test_garbage(void)
-{
-	static const uint8_t garbage[] = {2, 0, 0, 0, 1, 2, 3};
-	HarnessKafka kafka;
-	HarnessKafkaConfig config;
-	Harness h;
-
-	harness_kafka_start(&kafka, 1, 1);
-	config = harness_kafka_defaults(&kafka);
-	harness_kafka_begin(&h, &config);
-	harness_send_frame(&h, KSEG_FRAME_MESSAGES, 0, garbage, sizeof(garbage));
-	tap_is(harness_expect_failed(&h).failure, KSEG_FAILURE_INTERNAL, "messages that do not add up are refused");
-	harness_stop(&h);
-	harness_kafka_begin(&h, &config);
-	harness_feed(&h, 0, 1, 1);
-	tap_is(harness_expect_failed(&h).failure, KSEG_FAILURE_INTERNAL, "and so are Segment's events");
-	harness_stop(&h);
-	harness_kafka_stop(&kafka);
-}
-
-/* ---------- transactions ---------- */
-
-static void
-test_transaction(void)
-{
-	HarnessKafka kafka;
-	HarnessKafkaConfig config;
-	Harness h;
-	HarnessFailure failure;
-	KsegMessage message = harness_message(2, NULL, "v");
-
-	message.partition = 9;
-	harness_kafka_start(&kafka, 1, 1);
-	config = harness_kafka_defaults(&kafka);
-	config.transactional = 1;
-	harness_kafka_begin(&h, &config);
-	harness_feed_numbers(&h, 1, 100, -1);
-	harness_end(&h);
-	harness_expect_frame(&h, KSEG_FRAME_DONE);
-	tap_is((int64_t) h.status.sent, 100, "a transaction is committed");
-	harness_stop(&h);
-	harness_kafka_begin(&h, &config);
-	harness_feed_numbers(&h, 1, 1, -1);
-	harness_wait_status(&h, h.status.sent == 1);
-	harness_feed_messages(&h, &message, 1);
-	failure = harness_expect_failed(&h);
-	tap_ok(failure.failure == KSEG_FAILURE_REFUSED && strstr(failure.message, "row 2") != NULL,
-	       "a message that is refused ends it, and the row is told");
-	tap_is(h.status.rejected, 0, "without a dead letter");
-	harness_stop(&h);
-	harness_kafka_begin(&h, &config);
-	harness_feed_numbers(&h, 1, 100, -1);
-	harness_wait_status(&h, h.status.sent == 100);
-	rd_kafka_mock_broker_set_down(kafka.cluster, 1);
-	close(h.wire);
-	h.wire = -1;
-	tap_ok(harness_wait_exit(&h, 3000) != -1, "an abort that nobody answers does not hold up the end");
-	harness_stop(&h);
-	harness_kafka_stop(&kafka);
-}
-
 int
 main(void)
 {
@@ -669,13 +435,6 @@ main(void)
 	test_refused_batch();
 	test_own_topics();
 	test_own_partition_and_time();
-	test_no_topic();
-	test_not_allowed();
-	test_unreachable();
-	test_timeout();
 	test_comes_back();
-	test_end_of_wire();
-	test_garbage();
-	test_transaction();
 	return tap_end();
 }

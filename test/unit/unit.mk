@@ -22,14 +22,14 @@ HEADERS = $(wildcard src/courier/*.h src/reader/*.h src/wire/*.h $(UNIT)/*.h)
 
 # Programs that call the courier's functions, and programs that talk to the courier.
 PURE = wire config answer batch reader reader_csv reader_oracle records kafka_plan kafka_config
-TALK = deliver faults talk check kafka_consume kafka_produce kafka_check
+TALK = deliver faults talk check kafka_consume kafka_produce kafka_failures kafka_check
 TESTS = $(PURE:%=$(OUT)/test_%) $(TALK:%=$(OUT)/test_%)
 FUZZ = wire config answer reader records
 
 SAN_OBJS = $(PARTS:%.c=$(OUT)/san/%.o)
 FUZZ_OBJS = $(PARTS:%.c=$(OUT)/fuzz/%.o)
 
-build: $(TESTS) $(OUT)/courier $(OUT)/receiver $(OUT)/feed
+build: $(TESTS) $(OUT)/courier $(OUT)/receiver $(OUT)/feed $(OUT)/kafka_pull
 
 check: $(TESTS) $(OUT)/courier
 	@status=0; for program in $(TESTS); do \
@@ -52,7 +52,7 @@ $(TALK:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(OUT)/san/$
 	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
 
 # Its own brokers.
-$(OUT)/test_kafka_produce $(OUT)/test_kafka_check: $(OUT)/san/$(UNIT)/harness_kafka.o
+$(OUT)/test_kafka_produce $(OUT)/test_kafka_failures $(OUT)/test_kafka_check: $(OUT)/san/$(UNIT)/harness_kafka.o
 
 $(OUT)/receiver: test/bench/receiver.c $(UNIT)/unit.mk
 	@mkdir -p $(@D)
