@@ -156,10 +156,11 @@ void
 consume_fetch_fail_anew(KsegConsumeFetch *fetch, int32_t partition)
 {
 	if (fetch_fail(fetch, KSEG_FAILURE_GAP, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE))
-		failure_set_detail(&fetch->client->courier->failure,
-		                   "Partition %d has newer messages than the query where older ones were: the topic was deleted and "
-		                   "made anew while it was read, so what was read may be of both.",
-		                   partition);
+		failure_set_detail(
+		    &fetch->client->courier->failure,
+		    "Partition %d has newer messages than the query where older ones were: the topic was deleted and "
+		    "made anew while it was read, so what was read may be of both.",
+		    partition);
 }
 
 void

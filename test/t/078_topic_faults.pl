@@ -396,6 +396,21 @@ for my $case ([ 'gone', undef ], [ 'made anew, with fewer messages', 50 ], [ 'ma
     is(rows("SELECT count(*), min(n) FROM $table"), "$anew|1000001", "$name: the next query reads what is there now") if $anew;
 }
 
+# Messages of a time to come, by their producer's clock, are no sign of another topic; nor is what comes meanwhile.
+my $early = $kafka->create_topic($kafka->topic_unique('early'), partitions => 2);
+my $later = int(time() * 1000) + 600_000;
+$kafka->produce($early, map { { value => qq({"n":$_}), partition => $_ % 2, timestamp => $later + $_ } } 1 .. 10);
+fill($kafka, $early, 11, 40_000, 500);
+table('early', 'own', $early);
+for my $turn (1 .. 2)
+{
+    my $sum = open_cursor('early');
+    $kafka->produce($early, map { { value => '{"n":-1}', partition => $_ % 2, timestamp => $later } } 1 .. 10) if $turn == 1;
+    $kafka->delete_records($early, $_, 20) for grep { $turn == 2 } 0, 1;
+    is(rows(q{SELECT rest('c')}), $turn == 1 ? rest_of(40_000, $sum) : rest_of(40_000, $sum + 20) =~ s/39900/39920/r, "messages of a time to come, turn $turn");
+    rows('COMMIT');
+}
+
 # Retention takes what was still to be read.
 my $short = $kafka->create_topic($kafka->topic_unique('short'), partitions => 2);
 fill($kafka, $short, 1, 60_000, 500);

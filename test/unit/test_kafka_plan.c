@@ -7,6 +7,7 @@
 
 #include "courier/kafka_consume_fetch.h"
 #include "courier/kafka_consume_near.h"
+#include "courier/kafka_consume_same.h"
 #include "tap.h"
 
 static const char plan_start[] =
@@ -254,6 +255,28 @@ test_judge_stop(void)
 	       "one of CreateTime says that time has gone back: the read goes on to the end");
 }
 
+/* The first message of the time at which a read began, or later: asked at the beginning and again at the end (negative: none). */
+static void
+test_same_topic(void)
+{
+	tap_ok(!consume_same_is_changed(-1, consume_same_first(-1, 100)) &&
+	           !consume_same_is_changed(100, consume_same_first(-1, 100)) &&
+	           !consume_same_is_changed(250, consume_same_first(-1, 100)),
+	       "what comes later lies behind the end of a topic that is the same");
+	tap_ok(consume_same_is_changed(0, consume_same_first(-1, 100)) &&
+	           consume_same_is_changed(99, consume_same_first(-1, 100)),
+	       "before it only in another topic");
+	tap_ok(!consume_same_is_changed(40, consume_same_first(40, 100)) &&
+	           !consume_same_is_changed(70, consume_same_first(40, 100)) &&
+	           !consume_same_is_changed(-1, consume_same_first(40, 100)),
+	       "messages of a time to come are known from the beginning, and may go");
+	tap_ok(consume_same_is_changed(39, consume_same_first(40, 100)), "what lies before them was not there");
+	tap_ok(!consume_same_is_changed(150, consume_same_first(130, 100)) &&
+	           consume_same_is_changed(99, consume_same_first(130, 100)),
+	       "what came between the end and the question lies behind the end, too");
+	tap_ok(!consume_same_is_changed(0, 0), "nothing lies before the first offset");
+}
+
 /* ---------- headers, names, sizes ---------- */
 
 static void
@@ -318,6 +341,7 @@ main(void)
 	test_judge();
 	test_judge_end();
 	test_judge_stop();
+	test_same_topic();
 	test_headers();
 	test_near();
 	test_fetch_bytes();
