@@ -167,12 +167,11 @@ static void
 object_write(const Headers *headers, JsonbContainer *object)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
 	JsonbValue name;
 	JsonbValue value;
 
 	(void) JsonbIteratorNext(&iterator, &name, true);
-	while ((token = JsonbIteratorNext(&iterator, &name, true)) == WJB_KEY)
+	while (JsonbIteratorNext(&iterator, &name, true) == WJB_KEY)
 	{
 		(void) JsonbIteratorNext(&iterator, &value, true);
 		member_write(headers, &name, &value);

@@ -49,9 +49,11 @@ static struct
 	KsegWireStatus status;
 	KsegWireLane credits[LANES];
 	bool over;
-	uint8_t in[2 * KSEG_FRAME_MAX];
 	size_t in_length;
 } feed = {.events = 1000000, .bytes = 300, .lanes = 4, .queue = 10000, .compression = "none"};
+
+/* Beside the struct: within it, its initializer would make the program's file as large. */
+static uint8_t feed_in[2 * KSEG_FRAME_MAX];
 
 static void
 die(const char *what)
@@ -87,7 +89,7 @@ take_frame(const KsegFrame *frame)
 static void
 receive(int flags)
 {
-	ssize_t got = recv(feed.fd, feed.in + feed.in_length, sizeof(feed.in) - feed.in_length, flags);
+	ssize_t got = recv(feed.fd, feed_in + feed.in_length, sizeof(feed_in) - feed.in_length, flags);
 	size_t at = 0;
 	KsegFrame frame;
 	int taken;
@@ -97,12 +99,12 @@ receive(int flags)
 	if (got <= 0)
 		die("the courier is gone");
 	feed.in_length += (size_t) got;
-	while ((taken = kseg_frame_parse(feed.in + at, feed.in_length - at, &frame)) > 0)
+	while ((taken = kseg_frame_parse(feed_in + at, feed.in_length - at, &frame)) > 0)
 	{
 		take_frame(&frame);
 		at += (size_t) taken;
 	}
-	memmove(feed.in, feed.in + at, feed.in_length - at);
+	memmove(feed_in, feed_in + at, feed.in_length - at);
 	feed.in_length -= at;
 }
 
