@@ -23,6 +23,11 @@ demo:
 	@scripts/install-deps demo
 	@KEEP=$(KEEP) examples/demo.sh
 
+# Rows to a topic, a topic to rows, against a real broker.
+demo-kafka:
+	@scripts/install-deps demo-kafka
+	@examples/demo-kafka.sh
+
 bench-segment:
 	@scripts/install-deps check
 	@test/bench/segment
@@ -38,4 +43,4 @@ lint:
 	@scripts/install-deps lint
 	@scripts/lint
 
-.PHONY: all install uninstall clean check check-all demo bench-segment bench-kafka format lint
+.PHONY: all install uninstall clean check check-all demo demo-kafka bench-segment bench-kafka format lint

@@ -1,0 +1,2 @@
+CREATE EXTENSION kseg;
+SELECT kseg.connect_kafka(bootstrap_servers => :'bootstrap');
