@@ -14,7 +14,7 @@
 #include "server/bootstrap.h"
 #include "server/kafka_options.h"
 #include "server/kafka_server.h"
-#include "source/topic_path.h"
+#include "server/topic_path.h"
 #include "wire/wire.h"
 
 /* Kafka's Topic.java: MAX_NAME_LENGTH and LEGAL_CHARS. */

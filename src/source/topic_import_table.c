@@ -11,7 +11,7 @@
 #include "link/link_text.h"
 #include "source/topic_import_kind.h"
 #include "source/topic_import_table.h"
-#include "source/topic_path.h"
+#include "server/topic_path.h"
 
 typedef struct ImportTable
 {

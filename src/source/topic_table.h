@@ -13,7 +13,7 @@
 #include "access/attnum.h"
 #include "nodes/pg_list.h"
 
-#include "source/topic_path.h"
+#include "server/topic_path.h"
 
 typedef enum KsegTopicFormat
 {

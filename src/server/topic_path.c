@@ -8,7 +8,7 @@
 #include "utils/json.h"
 
 #include "reader/reader.h"
-#include "source/topic_path.h"
+#include "server/topic_path.h"
 
 /* What ends a key without quotes. Every server encoding has these bytes for these characters alone. */
 #define PATH_SPECIAL ".,[]\" \t\n\r\v\f"
