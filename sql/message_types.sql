@@ -17,7 +17,7 @@ SELECT * FROM show('TABLE integers');
 CREATE VIEW numerics AS SELECT
     9007199254740993::numeric AS beyond, -12345678901234567890::numeric AS below, 9007199254740993.00 AS integral_with_scale,
     12345678901234567890.5 AS fraction, 1.50 AS scale, 0.00 AS zero, 0.000000000000000000001 AS small, 1e30::numeric AS exponent,
-    (10::numeric ^ 200) AS huge;
+    1e200::numeric AS huge;
 SELECT * FROM show('TABLE numerics');
 
 CREATE VIEW floats AS SELECT
