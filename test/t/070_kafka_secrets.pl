@@ -108,7 +108,8 @@ for my $name (sort keys %failing)
         my $session = run_session($node);
         # 18 tells at debug3 where it looks for a function's library when it is first called, and with that the statement of a
         # block around it: too early for kseg to prevent, and connect_kafka warns of it.
-        $session->run('SELECT kseg.connect_kafka(NULL)') if $name eq 'block';
+        $session->run(q{SELECT kseg.connect_kafka(NULL); CREATE SERVER x FOREIGN DATA WRAPPER kseg_kafka OPTIONS (nothing '1')})
+          if $name eq 'block';
         my $before  = length log_text();
         my $result  = say_to($session, $sql);
         my $failure = failure($result) // {};

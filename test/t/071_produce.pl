@@ -191,7 +191,7 @@ subtest 'progress, timeout, cancel, a lost courier' => sub {
     cmp_ok(arrived($topic), '>=', $sent, 'which stay sent');
     wait_for('courier of a cancelled run gone', sub { my @left = couriers_of($super->pid); return (!@left, "@left") });
 
-    my $run = figures($super->run(produce($slow, topic => $topic, timeout => '0.5 s', on_failure => 'report')));
+    my $run = figures($super->run(produce($slow, topic => $topic, timeout => '3 s', on_failure => 'report')));
     like($run->{first_problem}, qr/stopped by its timeout/, 'timeout: reported');
     cmp_ok($run->{sent}, '>', 0, 'timeout: with what was sent');
 

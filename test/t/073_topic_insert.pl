@@ -214,8 +214,8 @@ is(values_of($events)->[-1], '{"id":20,"note":"by view"}', "a view's owner sends
 $report = refused(q{INSERT INTO mine VALUES (21, 'x')});
 like("$report->{code} $report->{message}", qr/^42\w{3} .*(?:mapping|permission)/, 'who has no mapping does not');
 done('RESET ROLE');
-is(refused(q{CREATE FUNCTION sly_insert(int) RETURNS int LANGUAGE plpgsql AS $$BEGIN INSERT INTO events VALUES ($1, 'sly'); RETURN $1; END$$;
-    CREATE FUNCTION sly(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN sly_insert($1); END$$;
+is(refused(q{CREATE FUNCTION sly_insert(int) RETURNS int LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.events VALUES ($1, 'sly'); RETURN $1; END$$;
+    CREATE FUNCTION sly(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN public.sly_insert($1); END$$;
     CREATE TABLE t (id int); INSERT INTO t VALUES (99); CREATE INDEX ON t (sly(id))})->{code}, '42501', 'an index expression sends nothing');
 
 # ---- cancel, a courier that is lost

@@ -148,7 +148,7 @@ my @good = grep { !$values[$_][2] } 0 .. $#values;
 is(rows('SELECT off FROM kinds_good'), join("\n", @good), 'skip: those that are right, and no others');
 my @said = ('good', 'good', (undef) x 7, "\"\\/\b\f\n\r\t\xc3\xa9\xf0\x9f\x98\x80", 'good', 'good', undef, 'good', "\xf4\x8f\xbf\xbf");
 is(rows(q{SELECT encode(convert_to(n, 'UTF8'), 'hex') FROM kinds_good}), join("\n", map { defined $_ ? unpack 'H*', $_ : '' } @said),
-    '… and what they say: of what is no object nothing');
+    '... and what they say: of what is no object nothing');
 for my $i (grep { $values[$_][2] } 0 .. $#values)
 {
     my $problem = refused("SELECT n FROM kinds_strict WHERE off >= $i");
@@ -196,8 +196,8 @@ $kafka->produce($scribbled, @scribbled);
 table('scribbled', $scribbled, "n text, whole jsonb OPTIONS (path 'n'), " . meta(qw(off value problem)), q{on_error 'null'});
 my ($right, $wrong) = split /\|/, rows('SELECT count(*) FILTER (WHERE problem IS NULL), count(problem) FROM scribbled');
 is($right + $wrong, 4000, 'thousands of documents that somebody has scribbled on');
-cmp_ok($_, '>', 200, '… right ones and wrong ones') for $right, $wrong;
-is(different('scribbled'), '', '… of which PostgreSQL says the same');
+cmp_ok($_, '>', 200, '... right ones and wrong ones') for $right, $wrong;
+is(different('scribbled'), '', '... of which PostgreSQL says the same');
 
 # ---- nesting
 
@@ -221,9 +221,9 @@ my $deep = topic('deep');
 $kafka->produce($deep, map { $_->[0] } @deep);
 table('deep', $deep, "d jsonb, grid int[] OPTIONS (path 'd'), " . meta(qw(off problem)), q{on_error 'null'});
 is(rows('SELECT off FROM deep WHERE problem IS NULL OR problem NOT LIKE \'malformed%\''), join("\n", grep { $deep[$_][1] } 0 .. $#deep), '64 deep is right, 65 is not');
-is(rows(q{SELECT count(*) FROM deep WHERE problem ~ '^malformed JSON at byte \d+: (nested too deep|expected a value)$'}), scalar(grep { !$_->[1] } @deep), '… and told so');
+is(rows(q{SELECT count(*) FROM deep WHERE problem ~ '^malformed JSON at byte \d+: (nested too deep|expected a value)$'}), scalar(grep { !$_->[1] } @deep), '... and told so');
 is(rows('SELECT octet_length(d::text) FROM deep WHERE off IN (0, 3) ORDER BY off'), "126\n" . (length($deep[3][0]) - 6 + 62), '64 deep arrives whole');
-like(rows('SELECT problem FROM deep WHERE off = 0'), qr/^column "grid": /, '… and what an array cannot take of it is that column\'s');
+like(rows('SELECT problem FROM deep WHERE off = 0'), qr/^column "grid": /, '... and what an array cannot take of it is that column\'s');
 is(rows('SELECT count(*) FROM deep'), scalar @deep, 'however deep');
 table('deep_strict', $deep, 'd json, ' . meta('off'));
 like(refused('SELECT d FROM deep_strict WHERE off = 7')->{message}, qr/^topic "$deep", partition 0, offset 7: malformed JSON at byte 65: nested too deep$/, 'error: where it is too deep');
@@ -285,7 +285,7 @@ for my $column (sort keys %types)
     my $problem = refused("SELECT $column FROM fields_strict");
     like("$problem->{code} $problem->{message}", qr/^2[0-9A-Z]{4} topic "$fields", partition 0, offset $first, column "$column": \S/s, "$types{$column}: error names topic, partition, offset and column")
       unless $column eq 'rc';
-    like($problem->{hint}, qr/on_error of foreign table "fields_strict"/, '… and the way on');
+    like($problem->{hint}, qr/on_error of foreign table "fields_strict"/, '... and the way on');
 }
 is(rows('SELECT 1'), '1', 'the session is as it was');
 
@@ -307,12 +307,12 @@ is(rows(q{SELECT jsonb_array_length(x->'y'), x->'y'->>99999, md5(x->>'t') = md5(
 # A record holds 17 MB: a message of 2 MB, nine times; and a message that is larger by itself.
 table('many_times', $big, join(', ', map { "c$_ json OPTIONS (path 'x')" } 1 .. 25) . ', n int, ' . meta('problem'), q{on_error 'null'});
 is(rows('SELECT n, problem FROM many_times'), "1|\n2|\n|the wanted fields come to more than 17 MB", 'what no frame can hold is that row\'s error');
-is(rows('SELECT n, octet_length(c1::text) > 1000000 FROM many_times WHERE n = 3'), '3|t', '… for those who ask for so much');
+is(rows('SELECT n, octet_length(c1::text) > 1000000 FROM many_times WHERE n = 3'), '3|t', '... for those who ask for so much');
 my $huge = topic('huge', config => { 'max.message.bytes' => 40_000_000 });
 $kafka->produce($huge, '{"n":1}', '{"n":2,"t":"' . 'x' x 18_000_000 . '"}', '{"n":3}');
 table('huge', $huge, 'n int, t text, ' . meta(qw(off value)));
 is(rows('SELECT n FROM huge'), "1\n2\n3", 'a field of a message of 18 MB');
-like(refused('SELECT value FROM huge')->{message}, qr/offset 1: the wanted fields come to more than 17 MB$/, '… the whole of which is too much');
+like(refused('SELECT value FROM huge')->{message}, qr/offset 1: the wanted fields come to more than 17 MB$/, '... the whole of which is too much');
 is(rows('SELECT off FROM huge WHERE off <> 1 ORDER BY 1'), "0\n2", 'who does not ask has no error');
 
 # ---- keys and headers of any bytes
@@ -347,7 +347,7 @@ table('heads_text', $heads, q{value text, key text OPTIONS (meta 'key'), } . met
 is(rows('SELECT count(*) FILTER (WHERE problem IS NULL), count(*) FILTER (WHERE problem IS NULL AND key IS NOT NULL) > 0 FROM heads_text'),
     scalar(grep { my $head = $_; !grep { defined $head->{$_} && ref shown_header($head->{$_}) } qw(key value) } @heads) . '|t', 'as text: those that are');
 is(rows(q{SELECT DISTINCT problem FROM heads_text WHERE problem IS NOT NULL ORDER BY 1}),
-    qq(column "key": the bytes $none\ncolumn "value": the bytes $none\ncolumn "value": the bytes $none; column "key": the bytes $none), '… and of the others which column is none');
+    qq(column "key": the bytes $none\ncolumn "value": the bytes $none\ncolumn "value": the bytes $none; column "key": the bytes $none), '... and of the others which column is none');
 
 # ---- names
 
@@ -356,7 +356,7 @@ for my $name ('', '.', '..', 'a' x 250, 'a b', "a'b", 'a"b', 'a/b', 'a;b', "a\tb
     my $quoted = $name =~ s/'/''/gr;
     my $problem = refused("CREATE FOREIGN TABLE none (n int) SERVER kafka OPTIONS (topic '$quoted')");
     is($problem->{code}, '22023', 'a foreign table for an illegal name is refused: ' . substr encode('UTF-8', $name), 0, 20);
-    like($problem->{detail}, qr/name/, '… with the reason');
+    like($problem->{detail}, qr/name/, '... with the reason');
 }
 my $long = 'L' . substr($kafka->topic_unique('long') . '-' . 'x' x 249, 0, 248);
 my @names = ($long, map { s/UNIQUE/$kafka->topic_unique('n')/er } 'DROP-TABLE-pg_class-UNIQUE', '...UNIQUE...', '--UNIQUE', '-UNIQUE', '_UNIQUE_', '.hidden.UNIQUE', '1.0e5-UNIQUE', 'NULL-UNIQUE', 'select.UNIQUE');
@@ -371,7 +371,7 @@ for my $name (@names)
 table('nowhere', 'x' x 249, 'n int');
 my $nowhere = refused('SELECT * FROM nowhere');
 is($nowhere->{code}, 'HV000', 'a topic that there is not, of the longest name');
-like("$nowhere->{message} $nowhere->{hint}", qr/x{200}.*(?:Create the topic first|Perhaps you meant)/s, '… is named, with a hint');
+like("$nowhere->{message} $nowhere->{hint}", qr/x{200}.*(?:Create the topic first|Perhaps you meant)/s, '... is named, with a hint');
 
 # ---- a hundred partitions, and memory
 
@@ -380,15 +380,15 @@ $kafka->kcat([ '-P', '-t', $hundred, '-z', 'lz4', '-K', "\t" ], join('', map { s
 table('hundred', $hundred, 'n int, filler text, ' . meta(qw(part off)));
 my $ends = $kafka->offsets($hundred);
 is(rows('SELECT count(*), sum(n), count(DISTINCT n), count(DISTINCT part) FROM hundred'), '200000|20000100000|200000|100', 'every message of a hundred partitions, once');
-is(rows('SELECT part, count(*), min(off), max(off) + 1 FROM hundred GROUP BY 1 ORDER BY 1'), join("\n", map { "$_|$ends->{$_}{high}|0|$ends->{$_}{high}" } 0 .. 99), '… each of its own whole');
+is(rows('SELECT part, count(*), min(off), max(off) + 1 FROM hundred GROUP BY 1 ORDER BY 1'), join("\n", map { "$_|$ends->{$_}{high}|0|$ends->{$_}{high}" } 0 .. 99), '... each of its own whole');
 my ($most) = sort { $ends->{$b}{high} <=> $ends->{$a}{high} } keys %$ends;
-is(rows("SELECT count(*) FROM hundred WHERE part = $most AND off >= 10"), $ends->{$most}{high} - 10, '… and one of them alone');
+is(rows("SELECT count(*) FROM hundred WHERE part = $most AND off >= 10"), $ends->{$most}{high} - 10, '... and one of them alone');
 rows('BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT n, filler FROM hundred');
 like(rows('FETCH 1 FROM c; MOVE 199989 FROM c'), qr/^\d+\|x{300}$/, 'nearly all of it, 60 MB');
 my ($courier) = couriers_of($session->pid);
 # 16 MB are max_queue_bytes; 64 MB everything else, of which librdkafka and the libraries that it loads are a good part.
 cmp_ok(memory_of($courier)->{peak}, '<', (64 + 16) * 1024, 'the courier has never held more memory (kB) than its budget');
-is(scalar(split /\n/, rows('FETCH ALL FROM c')), 10, '… and the rest');
+is(scalar(split /\n/, rows('FETCH ALL FROM c')), 10, '... and the rest');
 rows('COMMIT');
 
 # ---- gaps: compaction, retention, nothing at all
@@ -405,35 +405,35 @@ wait_for('compaction', sub {
 });
 table('compacted', $compacted, 'n int, key text OPTIONS (meta \'key\'), ' . meta(qw(part off)));
 is(rows(q{SELECT key, n, off FROM compacted WHERE key <> 'later' ORDER BY off}), join("\n", map { "k" . $_ % 5 . "|$_|" . ($_ - 1) } 496 .. 500), 'a compacted topic: the last of each key, after a gap');
-is(rows(q{SELECT min(off), count(*) FROM compacted WHERE off >= 100 AND off < 499 AND key <> 'later'}), '495|4', '… from within the gap');
-is(rows('SELECT count(*) FROM compacted WHERE off >= 100 AND off < 400'), '0', '… and nothing but gap');
-is(rows('SELECT count(*) FROM compacted WHERE off < 400'), '0', '… up to its middle');
+is(rows(q{SELECT min(off), count(*) FROM compacted WHERE off >= 100 AND off < 499 AND key <> 'later'}), '495|4', '... from within the gap');
+is(rows('SELECT count(*) FROM compacted WHERE off >= 100 AND off < 400'), '0', '... and nothing but gap');
+is(rows('SELECT count(*) FROM compacted WHERE off < 400'), '0', '... up to its middle');
 
 my $cut = topic('cut', partitions => 2);
 $kafka->produce($cut, map { { value => qq({"n":$_}), partition => $_ % 2 } } 1 .. 200);
 table('cut', $cut, 'n int, ' . meta(qw(part off)));
 $kafka->delete_records($cut, 0, 70);
 is(rows('SELECT part, min(off), count(*) FROM cut WHERE off >= 10 GROUP BY 1 ORDER BY 1'), "0|70|30\n1|10|90", 'retention has passed the asked offset: what is left');
-is(rows('SELECT count(*) FROM cut WHERE off >= 10 AND off < 60 AND part = 0'), '0', '… also when that is nothing');
-is(rows('SELECT count(*) FROM cut WHERE off = 69 AND part = 0'), '0', '… or just gone');
-is(rows('SELECT n FROM cut WHERE off = 70 AND part = 0'), '142', '… or just there');
+is(rows('SELECT count(*) FROM cut WHERE off >= 10 AND off < 60 AND part = 0'), '0', '... also when that is nothing');
+is(rows('SELECT count(*) FROM cut WHERE off = 69 AND part = 0'), '0', '... or just gone');
+is(rows('SELECT n FROM cut WHERE off = 70 AND part = 0'), '142', '... or just there');
 $kafka->delete_records($cut, 0, 100);
 is(rows('SELECT part, count(*) FROM cut GROUP BY 1'), '1|100', 'a partition of which nothing is left');
 $kafka->produce($cut, { value => '{"n":7}', partition => 0 });
-is(rows('SELECT n, off FROM cut WHERE part = 0'), '7|100', '… and what comes then');
+is(rows('SELECT n, off FROM cut WHERE part = 0'), '7|100', '... and what comes then');
 
 my $empty = topic('empty', partitions => 3);
 table('empty', $empty, 'n int NOT NULL, ' . meta(qw(part off)));
 is(rows('SELECT * FROM empty'), '', 'an empty topic has no rows');
-is(rows('SELECT count(*), max(n) FROM empty WHERE off > 5 AND part = 2'), '0|', '… whatever is asked of it');
-is(rows('SELECT count(*) FROM empty a FULL JOIN empty b USING (n)'), '0', '… also with itself');
+is(rows('SELECT count(*), max(n) FROM empty WHERE off > 5 AND part = 2'), '0|', '... whatever is asked of it');
+is(rows('SELECT count(*) FROM empty a FULL JOIN empty b USING (n)'), '0', '... also with itself');
 $kafka->grow_topic($empty, 7);
 $kafka->produce($empty, map { { value => undef, partition => $_ } } 0, 6);
 is(rows('SELECT part, off, n FROM empty ORDER BY 1'), "0|0|\n6|0|", 'a topic that has grown; tombstones are rows of NULLs, whatever the table says of NOT NULL');
 table('gone', 'hazards-gone-' . $$, 'n int');
 my $gone = refused('SELECT * FROM gone');
 is("$gone->{code}", 'HV000', 'a topic that is not there is an error');
-like($gone->{message}, qr/"hazards-gone-$$"/, '… that names it');
+like($gone->{message}, qr/"hazards-gone-$$"/, '... that names it');
 
 # ---- transactions
 
@@ -446,21 +446,21 @@ $producer->begin; $producer->send(numbers(0, 1 .. 5), numbers(1, 6 .. 10)); $pro
 is(rows('SELECT count(*) FROM committed'), '0', 'a topic of nothing but an aborted transaction is empty, and comes to an end');
 $producer->begin; $producer->send(numbers(0, 11 .. 15), numbers(1, 16 .. 20)); $producer->commit;
 is(rows('SELECT string_agg(n::text, \',\' ORDER BY n) FROM committed'), join(',', 11 .. 20), 'aborted messages are hidden, committed ones are there');
-is(rows('SELECT n FROM committed WHERE off >= 8 ORDER BY 1'), "13\n14\n15\n18\n19\n20", '… by their offsets, between which there are markers');
+is(rows('SELECT n FROM committed WHERE off >= 8 ORDER BY 1'), "13\n14\n15\n18\n19\n20", '... by their offsets, between which there are markers');
 $producer->begin; $producer->send(numbers(0, 1 .. 3000)); $producer->abort;
 is(rows('SELECT count(*), max(n) FROM committed'), '10|20', 'thousands of aborted messages at the end');
 $producer->begin; $producer->send(numbers(0, 21 .. 22)); $producer->flush;
 $kafka->produce($transactions, numbers(0, 23), numbers(1, 24));
 my $look = $session->run('SELECT string_agg(n::text, \',\' ORDER BY n) FROM committed');
 is($look->{out}, join(',', 11 .. 20, 24), 'an open transaction hides itself, and what comes after it in its partition');
-cmp_ok($look->{seconds}, '<', 30, '… and nobody waits for its end');
+cmp_ok($look->{seconds}, '<', 30, '... and nobody waits for its end');
 is(rows('SELECT count(*), count(*) FILTER (WHERE n IN (21, 22, 23)) FROM uncommitted'), 10 + 10 + 3000 + 4 . '|6', 'read_uncommitted shows everything');
 is(rows('BEGIN; DECLARE c CURSOR FOR SELECT n FROM committed WHERE part = 0 ORDER BY off; FETCH 2 FROM c'), "11\n12", 'a query under way');
 $producer->commit;
-is(rows('FETCH ALL FROM c; COMMIT'), "13\n14\n15", '… does not see what is committed meanwhile');
+is(rows('FETCH ALL FROM c; COMMIT'), "13\n14\n15", '... does not see what is committed meanwhile');
 is(rows('SELECT string_agg(n::text, \',\' ORDER BY n) FROM committed'), join(',', 11 .. 24), 'the next one does');
 my @witness = map { $json->decode($_->{value})->{n} } $kafka->consume($transactions);
-is(rows('SELECT n FROM committed ORDER BY part, off'), join("\n", @witness), '… as another client does');
+is(rows('SELECT n FROM committed ORDER BY part, off'), join("\n", @witness), '... as another client does');
 
 # ---- a database of another encoding: what it has no letter for is an error of that row
 
@@ -474,7 +474,7 @@ $latin->run(qq{CREATE FOREIGN TABLE letters (t text, j jsonb, ${\meta(qw(off))})
 my $problem = failure($latin->run('SELECT t FROM letters'));
 is("$problem->{code} $problem->{message}", qq{22P05 topic "$foreign", partition 0, offset 1, column "t": it has a character that the database's encoding LATIN1 has not}, 'LATIN1: an error names its row');
 is($latin->run(q{SELECT off, encode(convert_to(t, 'UTF8'), 'hex'), encode(convert_to(j::text, 'UTF8'), 'hex'), problem IS NULL FROM lenient})->{out},
-    join("\n", '0|c3a9|' . unpack('H*', encode('UTF-8', '{"é": "é"}')) . '|t', '1||31|f', '2|||f', '3|78|' . unpack('H*', encode('UTF-8', '["é"]')) . '|t'), '… or its column; what nobody looks at may be any letter');
+    join("\n", '0|c3a9|' . unpack('H*', encode('UTF-8', '{"é": "é"}')) . '|t', '1||31|f', '2|||f', '3|78|' . unpack('H*', encode('UTF-8', '["é"]')) . '|t'), '... or its column; what nobody looks at may be any letter');
 
 # ---- rights: views, functions, and what must not leak
 
@@ -489,14 +489,14 @@ $node->safe_psql('postgres', qq{
     GRANT SELECT ON cut TO owner; GRANT SELECT ON barrier, invoker TO reader});
 my $reader = run_session($node, user => 'reader');
 is(failure($reader->run('SELECT n FROM cut'))->{code}, '42501', 'without a right to the table nothing is read');
-is(failure($reader->run('SELECT n FROM invoker'))->{code}, '42501', '… nor through a view that asks for it');
+is(failure($reader->run('SELECT n FROM invoker'))->{code}, '42501', '... nor through a view that asks for it');
 my $leaked = $reader->run('SELECT n FROM barrier WHERE leak(n) AND off >= 0 ORDER BY n');
 is($leaked->{out}, "101", 'through a security barrier view, with its owner\'s mapping: what it shows');
-is_deeply([ $leaked->{err} =~ /seen (\d+)/g ], ['101'], '… and a function of the caller\'s sees nothing else');
+is_deeply([ $leaked->{err} =~ /seen (\d+)/g ], ['101'], '... and a function of the caller\'s sees nothing else');
 is($reader->run('SELECT as_owner()')->{out}, '101', 'a function with its owner\'s rights reads with his mapping');
 $node->safe_psql('postgres', 'GRANT SELECT ON cut TO reader');
 is(failure($reader->run('SELECT n FROM cut'))->{code}, '42704', 'with a right, and without a mapping of his own: nothing');
-is(failure($reader->run('SELECT n FROM invoker'))->{code}, '42704', '… nor through the view that asks for his');
+is(failure($reader->run('SELECT n FROM invoker'))->{code}, '42704', '... nor through the view that asks for his');
 $node->safe_psql('postgres', 'REVOKE SELECT ON cut FROM owner');
 is(failure($reader->run('SELECT n FROM barrier'))->{code}, '42501', 'an owner who has lost his right shows nothing any more');
 is(refused('CREATE MATERIALIZED VIEW kept AS SELECT n FROM cut')->{code}, '42501', 'a materialized view would reach outside from within');

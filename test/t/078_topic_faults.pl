@@ -121,7 +121,7 @@ for my $absent ([ 'nobody listens', 'nobody', $port, qr/refused/i ], [ 'somebody
     wait_until_held($node, $session->pid);
     $watcher->run('SELECT pg_cancel_backend(' . $session->pid . ')');
     is(failure($session->finish)->{code}, '57014', "$name: a cancel ends the wait");
-    is(couriers(), 0, "$name: … and the courier");
+    is(couriers(), 0, "$name: ... and the courier");
 }
 
 # ---- the broker is killed, and comes back
@@ -147,8 +147,8 @@ for my $turn (1 .. 3)
     is($session->finish->{out}, rest_of($count, $sum), "killed while it is read, turn $turn");
     rows('COMMIT');
 }
-is(couriers(), 0, '… no courier is left');
-is(rows('SELECT count(*), sum(n), count(DISTINCT n), sum(off) FROM lots a'), $once, '… and the topic is what it was');
+is(couriers(), 0, '... no courier is left');
+is(rows('SELECT count(*), sum(n), count(DISTINCT n), sum(off) FROM lots a'), $once, '... and the topic is what it was');
 
 open_cursor('lots_hasty');
 $kafka->kill_node(1);
@@ -158,30 +158,30 @@ is($failure->{code}, '08006', 'gone for good: SQLSTATE');
 is($failure->{message}, qq{could not read on in topic "$lots": nothing has come for 3000 ms}, 'gone for good: message');
 like($failure->{detail}, qr/^[1-3] partitions are not read to their end\. librdkafka says: /, 'gone for good: detail');
 like($failure->{hint}, qr/"request_timeout"/, 'gone for good: hint');
-cmp_ok($result->{seconds}, '>=', 3, '… not before request_timeout is over');
-cmp_ok($result->{seconds}, '<', 30, '… and soon after');
-is(couriers(), 0, '… and no courier is left');
+cmp_ok($result->{seconds}, '>=', 3, '... not before request_timeout is over');
+cmp_ok($result->{seconds}, '<', 30, '... and soon after');
+is(couriers(), 0, '... and no courier is left');
 rows('ROLLBACK');
-is(failure($session->run('SELECT count(*) FROM lots_hasty'))->{message}, 'could not reach a Kafka broker within 2000 ms', '… the next query does not get so far');
-like(rows('EXPLAIN SELECT n FROM lots JOIN lots_hasty USING (n)'), qr/Foreign Scan on lots_hasty/, '… but EXPLAIN does');
+is(failure($session->run('SELECT count(*) FROM lots_hasty'))->{message}, 'could not reach a Kafka broker within 2000 ms', '... the next query does not get so far');
+like(rows('EXPLAIN SELECT n FROM lots JOIN lots_hasty USING (n)'), qr/Foreign Scan on lots_hasty/, '... but EXPLAIN does');
 
 # A prepared statement outlives its broker.
 rows(q{SET plan_cache_mode = force_generic_plan; PREPARE slice(int, bigint) AS SELECT count(*), max(off) - min(off) FROM lots_hasty WHERE part = $1 AND off >= $2 AND off < $2 + 100});
 is(failure($session->run('EXECUTE slice(1, 50)'))->{code}, '08006', 'prepared while the broker is gone');
 $kafka->restart_node(1);
-is(rows('EXECUTE slice(1, 50)'), '100|99', '… it reads when that is back');
-is(rows('EXECUTE slice(2, 1000)'), '100|99', '… with other parameters');
-is(rows('EXECUTE slice(NULL, 1)'), '0|', '… or none');
-is(rows(qq{EXPLAIN (COSTS OFF) EXECUTE slice(1, 50)}) =~ /Kafka Partitions: = \$1\n\s*Kafka Offsets: >= \$2, < \(\$2 \+ 100\)/, 1, '… by one plan');
+is(rows('EXECUTE slice(1, 50)'), '100|99', '... it reads when that is back');
+is(rows('EXECUTE slice(2, 1000)'), '100|99', '... with other parameters');
+is(rows('EXECUTE slice(NULL, 1)'), '0|', '... or none');
+is(rows(qq{EXPLAIN (COSTS OFF) EXECUTE slice(1, 50)}) =~ /Kafka Partitions: = \$1\n\s*Kafka Offsets: >= \$2, < \(\$2 \+ 100\)/, 1, '... by one plan');
 my $few = $kafka->create_topic($kafka->topic_unique('few'), partitions => 3);
 $kafka->produce($few, map { { value => qq({"n":$_}), partition => 1 } } 1 .. 60);
 rows("ALTER FOREIGN TABLE lots_hasty OPTIONS (SET topic '$few')");
-is(rows('EXECUTE slice(1, 50)'), '10|9', '… which forgets a topic that is not the table\'s any more');
+is(rows('EXECUTE slice(1, 50)'), '10|9', '... which forgets a topic that is not the table\'s any more');
 rows("ALTER FOREIGN TABLE lots_hasty OPTIONS (SET topic '$lots')");
 rows("ALTER SERVER hasty OPTIONS (SET bootstrap_servers '127.0.0.1:$port')");
-is(failure($session->run('EXECUTE slice(1, 50)'))->{code}, '08006', '… and a server that is elsewhere now');
+is(failure($session->run('EXECUTE slice(1, 50)'))->{code}, '08006', '... and a server that is elsewhere now');
 rows("ALTER SERVER hasty OPTIONS (SET bootstrap_servers '${\$kafka->bootstrap}')");
-is(rows('EXECUTE slice(1, 50)'), '100|99', '… and back');
+is(rows('EXECUTE slice(1, 50)'), '100|99', '... and back');
 rows('DEALLOCATE slice; RESET plan_cache_mode');
 
 # ---- the broker is paused: nothing comes, and nothing says so
@@ -228,7 +228,7 @@ $failure = failure($session->run(q{SELECT rest('c')}));
 is("$failure->{code} $failure->{message}", qq{08006 could not read on in topic "$lots": nothing has come for 3000 ms}, 'paused for longer than request_timeout');
 rows('ROLLBACK');
 $failure = failure($session->run('SELECT n FROM lots_hasty LIMIT 1'));
-is("$failure->{code} $failure->{message}", '08006 could not reach a Kafka broker within 2000 ms', '… from the beginning: longer than connect_timeout');
+is("$failure->{code} $failure->{message}", '08006 could not reach a Kafka broker within 2000 ms', '... from the beginning: longer than connect_timeout');
 $kafka->resume_node(1);
 
 # ---- the courier
@@ -294,31 +294,31 @@ $node->safe_psql('postgres', q{
     END $$});
 table('lots_nowhere', 'own', 'nowhere');
 is(rows('SELECT tried(12)'), 12 * 151 . ' seen, 12 caught, 12 lost', 'a loop in PL/pgSQL with EXCEPTION blocks around scans');
-is(couriers(), 0, '… has left no courier');
-is_deeply(connections_of($session->pid), $before, '… and no descriptor');
+is(couriers(), 0, '... has left no courier');
+is_deeply(connections_of($session->pid), $before, '... and no descriptor');
 rows('BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT n, part, off FROM lots; SAVEPOINT s; FETCH 1 FROM c');
 is(couriers(), 1, 'a cursor from before a savepoint, read within');
 rows('ROLLBACK TO s');
-like(rows(q{SELECT rest('c')}), qr/^${\($count - 1)} rows, sum \d+, 0 out of order$/, '… goes on when that is rolled back');
+like(rows(q{SELECT rest('c')}), qr/^${\($count - 1)} rows, sum \d+, 0 out of order$/, '... goes on when that is rolled back');
 rows('COMMIT');
 rows(q{BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT n, part, off FROM lots; FETCH 1 FROM c; SAVEPOINT s; DECLARE d NO SCROLL CURSOR FOR SELECT n, part, off FROM lots; FETCH 1 FROM d});
 is(couriers(), 2, 'a second one within');
 rows('SELECT 1/0');
-is(couriers(), 1, '… goes with an error there');
+is(couriers(), 1, '... goes with an error there');
 rows('ROLLBACK TO s');
-like(rows(q{SELECT rest('c')}), qr/^${\($count - 1)} rows, sum \d+, 0 out of order$/, '… and leaves the first alone');
+like(rows(q{SELECT rest('c')}), qr/^${\($count - 1)} rows, sum \d+, 0 out of order$/, '... and leaves the first alone');
 rows('ROLLBACK');
-is(couriers(), 0, '… which goes with the transaction');
+is(couriers(), 0, '... which goes with the transaction');
 is(rows(q{BEGIN; DECLARE h NO SCROLL CURSOR WITH HOLD FOR SELECT n, part, off FROM lots WHERE off < 1000; FETCH 1 FROM h; COMMIT}) =~ /^\d+\|/, 1, 'a cursor WITH HOLD');
-is(couriers(), 0, '… is read to its end when the transaction ends');
-like(rows(q{SELECT rest('h')}), qr/^2999 rows, sum \d+, 0 out of order$/, '… and all there');
+is(couriers(), 0, '... is read to its end when the transaction ends');
+like(rows(q{SELECT rest('h')}), qr/^2999 rows, sum \d+, 0 out of order$/, '... and all there');
 rows('CLOSE h');
 # Turn and turn about.
 rows('BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT n, part, off FROM lots; DECLARE d NO SCROLL CURSOR FOR SELECT n, part, off FROM lots');
 rows("FETCH $_ FROM c; FETCH $_ FROM d") for 10, 20, 30;
 is(couriers(), 2, 'two cursors over one topic');
-like(rows(q{SELECT rest('c')}), qr/^${\($count - 60)} rows, .* 0 out of order$/, '… do not disturb each other');
-like(rows(q{SELECT rest('d')}), qr/^${\($count - 60)} rows, .* 0 out of order$/, '… neither of them');
+like(rows(q{SELECT rest('c')}), qr/^${\($count - 60)} rows, .* 0 out of order$/, '... do not disturb each other');
+like(rows(q{SELECT rest('d')}), qr/^${\($count - 60)} rows, .* 0 out of order$/, '... neither of them');
 rows('COMMIT');
 is(rows('SELECT count(*), count(DISTINCT n), sum(a.off - b.off) FROM lots a JOIN lots b USING (n)'), "$count|$count|0", 'two scans in one query');
 
@@ -336,11 +336,11 @@ wait_for('courier at rest', sub {
 });
 my $held = anonymous_memory_of($courier);
 cmp_ok($held, '<', 24 * 1024, 'a cursor that stands: its courier rests, and holds a part of the topic (kB), not all of it');
-like(rows('FETCH 1 FROM c'), qr/^\d+\|/, '… until it is asked for more');
+like(rows('FETCH 1 FROM c'), qr/^\d+\|/, '... until it is asked for more');
 rows('ROLLBACK');
 my ($read) = rows('EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, VERBOSE) SELECT n FROM lots LIMIT 10') =~ /Kafka Messages Read: (\d+)/;
 is($read, 10, 'LIMIT: what is not asked for is not taken apart');
-is(couriers(), 0, '… and the courier has ended');
+is(couriers(), 0, '... and the courier has ended');
 is(rows('SELECT EXISTS (SELECT FROM lots), (SELECT n > 0 FROM lots LIMIT 1)'), 't|t', 'so with EXISTS');
 
 # ---- beside workers
@@ -349,9 +349,9 @@ rows('CREATE TABLE here AS SELECT g AS n, g % 7 AS m FROM generate_series(1, 200
 rows('SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET max_parallel_workers_per_gather = 2');
 my $parallel = 'SELECT count(*), sum(l.n), count(DISTINCT l.n) FROM lots l JOIN (SELECT n, count(*) FROM here GROUP BY n) h USING (n)';
 like(rows("EXPLAIN (COSTS OFF) $parallel"), qr/Gather/, 'a query with parallel workers');
-is(rows($parallel), "$count|" . sum($count) . "|$count", '… and a topic');
-is(rows('SELECT count(*) FROM (SELECT n FROM lots WHERE off < 500 UNION ALL SELECT n FROM here) u'), 200_000 + 1500, '… appended');
-is(rows('SELECT count(*) FROM here WHERE n IN (SELECT n FROM lots) AND m = 3'), scalar(grep { $_ % 7 == 3 } 1 .. $count), '… looked up in');
+is(rows($parallel), "$count|" . sum($count) . "|$count", '... and a topic');
+is(rows('SELECT count(*) FROM (SELECT n FROM lots WHERE off < 500 UNION ALL SELECT n FROM here) u'), 200_000 + 1500, '... appended');
+is(rows('SELECT count(*) FROM here WHERE n IN (SELECT n FROM lots) AND m = 3'), scalar(grep { $_ % 7 == 3 } 1 .. $count), '... looked up in');
 rows('RESET ALL; DROP TABLE here');
 
 # ---- many messages of a megabyte
@@ -363,11 +363,11 @@ rows('BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT n, part, off, filler FROM hea
 is(rows('MOVE 55 FROM c'), '', 'messages of a megabyte');
 ($courier) = couriers_of($session->pid);
 # 16 MB of max_queue_bytes, and 64 MB for all else.
-cmp_ok(memory_of($courier)->{peak}, '<', 80 * 1024, '… are never all in the courier: its peak (kB)');
-like(rows(q{SELECT rest('c')}), qr/^5 rows, sum \d+, 0 out of order$/, '… and the rest');
+cmp_ok(memory_of($courier)->{peak}, '<', 80 * 1024, '... are never all in the courier: its peak (kB)');
+like(rows(q{SELECT rest('c')}), qr/^5 rows, sum \d+, 0 out of order$/, '... and the rest');
 rows('COMMIT');
 # Whatever is in whose buffer when: each frame is one message, and larger than what may be pending.
-is(rows('SELECT count(*), sum(n), min(length(filler)), max(length(filler)), count(DISTINCT md5(filler)) FROM heavy'), '60|1830|1000000|1000000|60', "… read whole, turn $_") for 1 .. 10;
+is(rows('SELECT count(*), sum(n), min(length(filler)), max(length(filler)), count(DISTINCT md5(filler)) FROM heavy'), '60|1830|1000000|1000000|60', "... read whole, turn $_") for 1 .. 10;
 
 # ---- a topic that goes while it is read
 
@@ -422,10 +422,10 @@ my $ends = $kafka->offsets($short);
 $kafka->delete_records($short, $_, $ends->{$_}{high} - 10) for 0, 1;
 $failure = failure($session->run(q{SELECT rest('c')})) // { code => 'none', message => '', hint => '', detail => '' };
 is("$failure->{code} $failure->{message}", qq{55000 could not read on in topic "$short"}, 'retention took what was still to be read');
-like($failure->{detail}, qr/^Partition [01] at offset \d+: /, '… where');
-like($failure->{hint}, qr/^Retention, /, '… why');
+like($failure->{detail}, qr/^Partition [01] at offset \d+: /, '... where');
+like($failure->{hint}, qr/^Retention, /, '... why');
 rows('ROLLBACK');
-is(rows('SELECT count(*) FROM short'), '20', '… and the next query reads what is left');
+is(rows('SELECT count(*) FROM short'), '20', '... and the next query reads what is left');
 
 # ---- three nodes
 
@@ -441,7 +441,7 @@ for my $victim (1 .. 3)
     $three->kill_node($victim);
     is(rows(q{SELECT rest('c')}), rest_of(120_000, $sum), "three nodes, $victim killed while the topic is read: every row, once and in order");
     rows('COMMIT');
-    is(rows('SELECT count(*), sum(n) FROM spread'), '120000|' . sum(120_000), '… and again from the beginning, while it is gone');
+    is(rows('SELECT count(*), sum(n) FROM spread'), '120000|' . sum(120_000), '... and again from the beginning, while it is gone');
     $three->restart_node($victim);
 }
 is(couriers(), 0, 'no courier is left');
