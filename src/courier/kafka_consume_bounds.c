@@ -9,6 +9,7 @@
  */
 #include "courier/kafka_consume_bounds.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +24,9 @@
 
 /* How long one broker may take to say whether the topic is still there, before another one is asked. */
 #define BOUNDS_CHECK_MS 2000
+
+/* Between two questions while leaders move, which takes a broker some hundreds of milliseconds. */
+#define BOUNDS_AGAIN_MS 100
 
 /* ---------- problems ---------- */
 
@@ -159,7 +163,7 @@ bounds_ask_topic(KsegConsumeBounds *bounds)
  * none, otherwise. Answers are put at offset bytes into each partition.
  */
 static bool
-bounds_ask_offsets(KsegConsumeBounds *bounds, int64_t time_ms, size_t offset, int64_t deadline_ms)
+bounds_ask_offsets_once(KsegConsumeBounds *bounds, int64_t time_ms, size_t offset, int64_t deadline_ms)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int) bounds->count);
 	int64_t left = deadline_ms - clock_now_ms();
@@ -183,6 +187,32 @@ bounds_ask_offsets(KsegConsumeBounds *bounds, int64_t time_ms, size_t offset, in
 	}
 	rd_kafka_topic_partition_list_destroy(list);
 	return asked;
+}
+
+/* Who leads a partition is being settled; librdkafka tries again by itself after the other errors of this kind. */
+static bool
+bounds_is_moving(rd_kafka_resp_err_t error)
+{
+	return error == RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH || error == RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH;
+}
+
+/* The same, again while leaders move: a broker that has come back is behind for a moment, and what librdkafka knows is older. */
+static bool
+bounds_ask_offsets(KsegConsumeBounds *bounds, int64_t time_ms, size_t offset, int64_t deadline_ms)
+{
+	const struct rd_kafka_metadata *metadata;
+
+	while (!bounds_ask_offsets_once(bounds, time_ms, offset, deadline_ms))
+	{
+		if (!bounds_is_moving(bounds->error) || deadline_ms - clock_now_ms() < BOUNDS_AGAIN_MS)
+			return false;
+		bounds->error = RD_KAFKA_RESP_ERR_NO_ERROR;
+		poll(NULL, 0, BOUNDS_AGAIN_MS);
+		if (rd_kafka_metadata(bounds->rk, 0, bounds->topic, &metadata, BOUNDS_CHECK_MS) ==
+		    RD_KAFKA_RESP_ERR_NO_ERROR)
+			rd_kafka_metadata_destroy(metadata);
+	}
+	return true;
 }
 
 static bool

@@ -156,6 +156,12 @@ failure_hint_connection(const KsegKafkaClient *client)
 		       "port.";
 	if (failure_is_plaintext(client))
 		return "Check the server option \"security_protocol\": the broker may speak plaintext on this port.";
+	if (strstr(client->courier->config.security_protocol, "plaintext") != NULL)
+		return "Check the server options \"bootstrap_servers\" and \"security_protocol\" (the brokers may "
+		       "speak TLS or SASL), "
+		       "and that the brokers are up and can be reached from this machine by the names that they "
+		       "advertise; "
+		       "\"connect_timeout\" is how long a first answer may take.";
 	return "Check the server option \"bootstrap_servers\", and that the brokers are up and can be reached "
 	       "from this "
 	       "machine by the names that they advertise; \"connect_timeout\" is how long a first answer may "

@@ -211,7 +211,9 @@ subtest 'a topic that is deleted midway' => sub {
     $kafka->delete_topic($topic);
     $gate->open;
     my $failure = failure($session->finish) // {};
-    is("$failure->{code} $failure->{message}", "HV000 could not use topic \"$topic\"", 'the run fails');
+    # librdkafka 2.14 waits for the topic to come back, for as long as a message may wait; those before it do not.
+    my $words = KsegKafka::client_version() ge '02.10.00' ? '08006 could not send messages to Kafka within 20000 ms' : "HV000 could not use topic \"$topic\"";
+    is("$failure->{code} $failure->{message}", $words, 'the run fails');
     my ($rows, $sent, $invalid, $rejected, $open) = ($failure->{detail} // '') =~ $figures_text;
     is("$rejected $open", '0 ' . ($rows - $sent), 'what was not acknowledged is open');
     is($node->safe_psql('postgres', 'SELECT count(*) FROM kseg.dead_letter'), '0', 'no dead letters');
