@@ -226,7 +226,8 @@ topic_take_config(KsegKafkaTopic *topic, const rd_kafka_ConfigResource_t *resour
 
 /*
  * What cannot be had (no right, an old broker, no answer) is not known, and that is no error. The broker that has just answered
- * is asked: by itself librdkafka would wait for the controller, which there may not be for a while.
+ * is asked: by itself librdkafka would wait for the controller, which there may not be for a while. A broker that answered before
+ * its number was known (a bootstrap server's connection, -1) cannot be named; then it is the controller after all.
  */
 static void
 topic_ask_config(rd_kafka_t *rk, KsegKafkaTopic *topic, int32_t broker)
@@ -238,7 +239,8 @@ topic_ask_config(rd_kafka_t *rk, KsegKafkaTopic *topic, int32_t broker)
 	const rd_kafka_DescribeConfigs_result_t *result;
 
 	rd_kafka_AdminOptions_set_request_timeout(options, TOPIC_CONFIG_MS, NULL, 0);
-	rd_kafka_AdminOptions_set_broker(options, broker, NULL, 0);
+	if (broker >= 0)
+		rd_kafka_AdminOptions_set_broker(options, broker, NULL, 0);
 	rd_kafka_DescribeConfigs(rk, &resource, 1, options, answers);
 	event = rd_kafka_queue_poll(answers, TOPIC_CONFIG_MS);
 	result = event != NULL ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
@@ -266,7 +268,7 @@ kafka_topic_ask(rd_kafka_t *rk, KsegKafkaTopic *topic, int64_t deadline_ms)
 	if (topic->rkt == NULL)
 		return;
 	broker = topic_ask_until(rk, topic, deadline_ms);
-	if (topic->error == RD_KAFKA_RESP_ERR_NO_ERROR && broker >= 0)
+	if (topic->error == RD_KAFKA_RESP_ERR_NO_ERROR)
 		topic_ask_config(rk, topic, broker);
 }
 
