@@ -6,34 +6,9 @@
 
 #include "utils/builtins.h"
 
+#include "link/link_failure.h"
 #include "link/link_text.h"
 #include "run/run.h"
-
-/* SQLSTATEs by reason: class 08 is what a job may try again, 28 and 42 want a human. */
-static const struct
-{
-	KsegFailure reason;
-	int sqlerrcode;
-} failure_codes[] = {
-    {KSEG_FAILURE_INTERNAL, ERRCODE_INTERNAL_ERROR},
-    {KSEG_FAILURE_BUILD, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE},
-    {KSEG_FAILURE_CONFIG, ERRCODE_CONFIG_FILE_ERROR},
-    {KSEG_FAILURE_AUTH, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION},
-    {KSEG_FAILURE_REFUSED, ERRCODE_FDW_ERROR},
-    {KSEG_FAILURE_EXHAUSTED, ERRCODE_CONNECTION_FAILURE},
-    {KSEG_FAILURE_ADDRESS, ERRCODE_INSUFFICIENT_PRIVILEGE},
-};
-
-static int
-failure_sqlerrcode(KsegFailure reason)
-{
-	for (int i = 0; i < lengthof(failure_codes); i++)
-	{
-		if (failure_codes[i].reason == reason)
-			return failure_codes[i].sqlerrcode;
-	}
-	return ERRCODE_INTERNAL_ERROR;
-}
 
 static KsegRunFailure *
 failure_make(int sqlerrcode, const char *message, const char *detail, const char *hint)
@@ -54,7 +29,7 @@ run_failure_of_link(KsegLink *link)
 	const KsegLinkFailure *failure = link_failure(link);
 
 	if (link_state(link) == KSEG_LINK_FAILED)
-		return failure_make(failure_sqlerrcode(failure->reason), failure->message, failure->detail,
+		return failure_make(link_failure_code(failure->reason), failure->message, failure->detail,
 		                    failure->hint);
 	if (link_state(link) == KSEG_LINK_LOST)
 		return failure_make(ERRCODE_CONNECTION_FAILURE, "kseg's courier was lost",
