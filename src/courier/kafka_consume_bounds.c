@@ -206,6 +206,7 @@ bounds_ask_offsets(KsegConsumeBounds *bounds, int64_t time_ms, size_t offset, in
 	{
 		if (!bounds_is_moving(bounds->error) || deadline_ms - clock_now_ms() < BOUNDS_AGAIN_MS)
 			return false;
+		bounds->problem = KSEG_BOUNDS_FOUND; /* until the next answer */
 		bounds->error = RD_KAFKA_RESP_ERR_NO_ERROR;
 		poll(NULL, 0, BOUNDS_AGAIN_MS);
 		if (rd_kafka_metadata(bounds->rk, 0, bounds->topic, &metadata, BOUNDS_CHECK_MS) ==
