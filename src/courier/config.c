@@ -147,6 +147,7 @@ static const ConfigJob config_jobs[] = {
                false),
     CONFIG_JOB("kafka_consume", config_kafka_keys, config_consume_keys, CONFIG_COUNT(config_consume_keys),
                true),
+    CONFIG_JOB("kafka_follow", config_kafka_keys, NULL, 0, true),
 };
 
 static char **

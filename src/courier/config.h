@@ -63,7 +63,7 @@ typedef struct KsegConfig
 	int64_t transactional;
 	char *transactional_id;
 
-	/* kafka_consume: the whole object, for what is nested in it; its secrets are overwritten. Owned by config */
+	/* kafka_consume, kafka_follow: the whole object, for what is nested in it; its secrets are overwritten. Owned by config */
 	struct json_object *object;
 } KsegConfig;
 

@@ -35,6 +35,8 @@ typedef struct KsegJob
 	void (*take_events)(void *state, uint16_t lane, const KsegEvents *events, int64_t now);
 	/* One MESSAGES frame, for a job that has no take_events. False: its lengths do not add up. */
 	bool (*take_messages)(void *state, const KsegFrame *frame, int64_t now);
+	/* One COMMITTED frame, of a job that takes them (else NULL). False: its lengths do not add up. */
+	bool (*take_committed)(void *state, const KsegFrame *frame);
 	/* Does the job hold as much as it may? Then nothing is read from the wire. */
 	bool (*is_full)(const void *state);
 	/* Do what is due. Returns when (clock_now_ms) it wants to be called again at the latest. */
@@ -62,6 +64,7 @@ extern const KsegJob segment_deliver_job;
 extern const KsegJob segment_test_job;
 extern const KsegJob kafka_produce_job;
 extern const KsegJob kafka_consume_job;
+extern const KsegJob kafka_follow_job;
 extern const KsegJob kafka_test_job;
 extern const KsegJob kafka_topics_job;
 

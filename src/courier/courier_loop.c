@@ -39,7 +39,8 @@ typedef struct Talk
 } Talk;
 
 static const KsegJob *const talk_jobs[] = {&segment_deliver_job, &segment_test_job, &kafka_produce_job,
-                                           &kafka_consume_job,   &kafka_test_job,   &kafka_topics_job};
+                                           &kafka_consume_job,   &kafka_follow_job, &kafka_test_job,
+                                           &kafka_topics_job};
 
 static void
 talk_fail_protocol(Talk *talk, const char *words)
@@ -142,6 +143,13 @@ talk_take_messages(Talk *talk, const KsegFrame *frame, int64_t now)
 }
 
 static void
+talk_take_committed(Talk *talk, const KsegFrame *frame)
+{
+	if (!talk->job->take_committed(talk->state, frame))
+		talk_fail_protocol(talk, "It sent positions whose lengths do not add up");
+}
+
+static void
 talk_take_frame(Talk *talk, const KsegFrame *frame, int64_t now)
 {
 	bool feeding = talk->stage == TALK_JOB && talk->job->takes_events && !talk->courier.ended;
@@ -156,6 +164,9 @@ talk_take_frame(Talk *talk, const KsegFrame *frame, int64_t now)
 		talk_take_events(talk, frame, now);
 	else if (feeding && frame->type == KSEG_FRAME_MESSAGES && talk->job->take_messages != NULL)
 		talk_take_messages(talk, frame, now);
+	else if (talk->stage == TALK_JOB && frame->type == KSEG_FRAME_COMMITTED &&
+	         talk->job->take_committed != NULL)
+		talk_take_committed(talk, frame);
 	else if (talk->courier.peer_waits)
 		return;
 	else if (talk->stage == TALK_JOB && !talk->courier.ended && frame->type == KSEG_FRAME_END &&

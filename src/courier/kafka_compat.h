@@ -28,4 +28,10 @@
  */
 #define KSEG_KAFKA_IS_BYSTANDER(error) ((int) (error) == -138)
 
+/*
+ * From 2.1 on a log that is shorter than what was read of it is told as such (RD_KAFKA_RESP_ERR__LOG_TRUNCATION, which older headers
+ * do not name); before, as an offset that is out of range.
+ */
+#define KSEG_KAFKA_IS_TRUNCATED(error) ((int) (error) == -139)
+
 #endif /* KSEG_COURIER_KAFKA_COMPAT_H */

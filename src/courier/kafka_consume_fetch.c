@@ -92,9 +92,8 @@ consume_fetch_start(KsegConsumeFetch *fetch)
 
 /* ---------- what went wrong ---------- */
 
-/* What a broker has, and this library cannot read: a damaged batch, a compression that it was built without. */
-static bool
-fetch_is_unreadable(rd_kafka_resp_err_t error)
+bool
+consume_fetch_is_unreadable(rd_kafka_resp_err_t error)
 {
 	return error == RD_KAFKA_RESP_ERR__BAD_MSG || error == RD_KAFKA_RESP_ERR__BAD_COMPRESSION ||
 	       error == RD_KAFKA_RESP_ERR__UNDERFLOW || error == RD_KAFKA_RESP_ERR_INVALID_MSG ||
@@ -110,7 +109,7 @@ fetch_sort(rd_kafka_resp_err_t error)
 	/* It was there when the read began. */
 	if (kafka_failure_is_topic(error) || error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
 		return KSEG_FAILURE_GAP;
-	if (fetch_is_unreadable(error))
+	if (consume_fetch_is_unreadable(error))
 		return KSEG_FAILURE_REFUSED;
 	return sort == KSEG_FAILURE_EXHAUSTED ? 0 : sort;
 }
@@ -227,7 +226,7 @@ fetch_take_message(KsegConsumeFetch *fetch, KsegConsumePartition *partition,
 	switch (consume_fetch_judge(partition, message->offset, type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME))
 	{
 		case KSEG_FETCH_HAND_OVER:
-			consume_record_put(&fetch->writer, message);
+			consume_record_put(&fetch->writer, message, message->partition);
 			fetch->left--;
 			break;
 		case KSEG_FETCH_BEYOND:
@@ -322,7 +321,10 @@ consume_fetch_check_positions(KsegConsumeFetch *fetch)
 	{
 		KsegConsumePartition *partition = fetch->by_number[list->elems[i].partition];
 
-		partition->done = list->elems[i].offset >= partition->end;
+		/* From 2.8 on (seen with 2.8.0) the position counts a PARTITION_EOF as a message; what follows tells. */
+		partition->done =
+		    list->elems[i].offset >= partition->end &&
+		    (partition->log_end == KSEG_CONSUME_NONE || list->elems[i].offset != partition->log_end + 1);
 		fetch->open -= partition->done;
 	}
 	rd_kafka_topic_partition_list_destroy(list);

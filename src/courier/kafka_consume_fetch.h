@@ -52,6 +52,9 @@ extern KsegFetchVerdict consume_fetch_judge(KsegConsumePartition *partition, int
 /* The partition's log has nothing behind this offset. */
 extern void consume_fetch_note_end(KsegConsumePartition *partition, int64_t offset);
 
+/* What a broker has, and this library cannot read: a damaged batch, a compression that it was built without. */
+extern bool consume_fetch_is_unreadable(rd_kafka_resp_err_t error);
+
 /* The queue: before the bounds are known, so that the client can watch it. */
 extern void consume_fetch_open(KsegConsumeFetch *fetch, KsegKafkaClient *client, KsegConsumeBounds *bounds);
 

@@ -40,12 +40,19 @@ consume_gate_open(KsegConsumeGate *gate, rd_kafka_queue_t *queue, int64_t fetch_
 	pthread_condattr_t attributes;
 
 	*gate = (KsegConsumeGate){.queue = queue, .low_bytes = (size_t) fetch_bytes};
-	gate->empty_answer = GATE_ANSWER_HEAD + (size_t) partitions * GATE_ANSWER_PARTITION;
+	consume_gate_set_partitions(gate, partitions, 0);
 	pthread_mutex_init(&gate->mutex, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&gate->taken, &attributes);
 	pthread_condattr_destroy(&attributes);
+}
+
+void
+consume_gate_set_partitions(KsegConsumeGate *gate, uint32_t partitions, size_t name_bytes)
+{
+	atomic_store(&gate->empty_answer,
+	             GATE_ANSWER_HEAD + name_bytes + (size_t) partitions * GATE_ANSWER_PARTITION);
 }
 
 /* Is so little left in the queue that the next answer may come? */
@@ -74,14 +81,30 @@ gate_may_pass(KsegConsumeGate *gate)
 	return false;
 }
 
+/*
+ * An answer that is small may bring a few records all the same, and while nobody takes them there can be any number of such answers:
+ * they wait for room, too, but not for an answer that is arriving.
+ */
+static void
+gate_pass_small(KsegConsumeGate *gate)
+{
+	pthread_mutex_lock(&gate->mutex);
+	while (!gate_has_room(gate, rd_kafka_queue_length(gate->queue)))
+		pthread_cond_wait(&gate->taken, &gate->mutex);
+	pthread_mutex_unlock(&gate->mutex);
+}
+
 void
 consume_gate_pass(void *argument, size_t bytes)
 {
 	KsegConsumeGate *gate = argument;
 
 	/* One that brings nothing takes no room, and may be what ends the read: the end of a partition. */
-	if (bytes <= gate->empty_answer)
+	if (bytes <= atomic_load(&gate->empty_answer))
+	{
+		gate_pass_small(gate);
 		return;
+	}
 	atomic_fetch_add_explicit(&gate->heard, 1, memory_order_relaxed);
 	pthread_mutex_lock(&gate->mutex);
 	while (!gate_may_pass(gate))

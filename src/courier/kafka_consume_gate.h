@@ -19,9 +19,9 @@
 typedef struct KsegConsumeGate
 {
 	rd_kafka_queue_t *queue;
-	size_t low_bytes;       /* the next answer may come when about so many bytes are left */
-	size_t empty_answer;    /* an answer of more bytes than this brings records, or skips some */
-	_Atomic uint64_t heard; /* answers that brought something */
+	size_t low_bytes;            /* the next answer may come when about so many bytes are left */
+	_Atomic size_t empty_answer; /* an answer of more bytes than this brings records, or skips some */
+	_Atomic uint64_t heard;      /* answers that brought something */
 	pthread_mutex_t mutex;
 	pthread_cond_t taken;
 	/* under the mutex */
@@ -39,6 +39,9 @@ extern int64_t consume_gate_fetch_bytes(int64_t max_queue_bytes);
 /* Stand before queue, for answers of fetch_bytes about a topic with this many partitions. */
 extern void consume_gate_open(KsegConsumeGate *gate, rd_kafka_queue_t *queue, int64_t fetch_bytes,
                               uint32_t partitions);
+
+/* From now on answers are about so many partitions, of topics whose names have so many bytes together. */
+extern void consume_gate_set_partitions(KsegConsumeGate *gate, uint32_t partitions, size_t name_bytes);
 
 /* An answer has come: called by a broker's thread (kafka_client_hear_fetches), argument a KsegConsumeGate. */
 extern void consume_gate_pass(void *argument, size_t bytes);

@@ -341,6 +341,18 @@ consume_plan_has_partition(const KsegConsumePlan *plan, int32_t partition)
 /* ---------- the whole ---------- */
 
 bool
+consume_plan_read_fields(KsegConsumePlan *plan, struct json_object *config, char *problem, size_t room)
+{
+	PlanSource source = {config, problem, room};
+
+	*plan = (KsegConsumePlan){0};
+	if (plan_read_format(plan, &source) && plan_read_wants(plan, &source))
+		return true;
+	consume_plan_close(plan);
+	return false;
+}
+
+bool
 consume_plan_read(KsegConsumePlan *plan, struct json_object *config, char *problem, size_t room)
 {
 	PlanSource source = {config, problem, room};

@@ -64,6 +64,10 @@ typedef struct KsegConsumePlan
  */
 extern bool consume_plan_read(KsegConsumePlan *plan, struct json_object *config, char *problem, size_t room);
 
+/* The same for a job that has no end: what a record holds (format and wants) and nothing else, the rest is 0. */
+extern bool consume_plan_read_fields(KsegConsumePlan *plan, struct json_object *config, char *problem,
+                                     size_t room);
+
 /* Frees what the plan has made. May be called twice. */
 extern void consume_plan_close(KsegConsumePlan *plan);
 

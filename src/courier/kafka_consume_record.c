@@ -132,11 +132,11 @@ record_reserve(KsegRecordWriter *writer, size_t size)
 }
 
 void
-consume_record_put(KsegRecordWriter *writer, const rd_kafka_message_t *message)
+consume_record_put(KsegRecordWriter *writer, const rd_kafka_message_t *message, int32_t partition)
 {
 	uint32_t fields = writer->plan->field_count;
 	rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-	KsegRecord record = {.partition = message->partition, .offset = message->offset};
+	KsegRecord record = {.partition = partition, .offset = message->offset};
 	size_t size;
 
 	record.timestamp = rd_kafka_message_timestamp(message, &type);

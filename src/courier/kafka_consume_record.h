@@ -31,10 +31,11 @@ extern void consume_record_open(KsegRecordWriter *writer, const KsegConsumePlan 
 extern void consume_record_close(KsegRecordWriter *writer);
 
 /*
- * Put a message into the frame that is being filled. A frame that would grow beyond KSEG_RECORDS_FRAME is ended first. A record
+ * Put a message into the frame that is being filled, as one of this partition (by the number that the job gives it). A frame that would grow beyond KSEG_RECORDS_FRAME is ended first. A record
  * that no frame can hold has an error instead of its fields.
  */
-extern void consume_record_put(KsegRecordWriter *writer, const rd_kafka_message_t *message);
+extern void consume_record_put(KsegRecordWriter *writer, const rd_kafka_message_t *message,
+                               int32_t partition);
 
 /* End the frame that is being filled, if there is one: PostgreSQL is to have it. */
 extern void consume_record_end_frame(KsegRecordWriter *writer);

@@ -1,6 +1,6 @@
 /*
  * wire_io.c
- *	  The socket and its two buffers. See wire_io.h.
+ *	  The socket, its input and its output. See wire_io.h.
  */
 #include "courier/wire_io.h"
 
@@ -14,6 +14,9 @@
  * empties it and the buffer stays in the second level cache.
  */
 #define WIRE_IO_CHUNK (256 * 1024)
+
+/* A frame that is begun has room for as much as a frame of records has (KSEG_RECORDS_FRAME), with its header, before it must move. */
+#define WIRE_IO_BEGIN (64 * 1024 + 1024)
 
 void
 wire_io_open(KsegWireIo *io, int fd)
@@ -80,37 +83,10 @@ wire_io_wipe(const KsegFrame *frame)
 	explicit_bzero((void *) (uintptr_t) frame->payload, frame->length);
 }
 
-/* Take back the room of what is written already, before asking for more. */
-static void
-wire_io_compact_out(KsegWireIo *io)
-{
-	size_t left = io->out.length - io->out_at;
-
-	if (left > 0)
-		memmove(io->out.data, io->out.data + io->out_at, left);
-	io->out.length = left;
-	io->filling_at -= io->filling ? io->out_at : 0;
-	io->out_at = 0;
-}
-
-/* length more bytes behind the output. */
-static uint8_t *
-wire_io_grow(KsegWireIo *io, size_t length)
-{
-	uint8_t *at;
-
-	if (io->out_at > io->out.length / 2)
-		wire_io_compact_out(io);
-	buffer_reserve(&io->out, length);
-	at = (uint8_t *) io->out.data + io->out.length;
-	io->out.length += length;
-	return at;
-}
-
 uint8_t *
 wire_io_put_frame(KsegWireIo *io, KsegFrameType type, size_t length)
 {
-	uint8_t *at = wire_io_grow(io, KSEG_FRAME_HEADER + length);
+	uint8_t *at = wire_out_grow(&io->out, 0, KSEG_FRAME_HEADER + length);
 
 	kseg_frame_header(at, type, 0, (uint32_t) length);
 	return at + KSEG_FRAME_HEADER;
@@ -119,65 +95,52 @@ wire_io_put_frame(KsegWireIo *io, KsegFrameType type, size_t length)
 void
 wire_io_begin_frame(KsegWireIo *io, KsegFrameType type)
 {
-	uint8_t *at = wire_io_put_frame(io, type, 0);
-
-	io->filling = true;
+	wire_out_begin(&io->out, WIRE_IO_BEGIN);
+	wire_out_grow(&io->out, 0, KSEG_FRAME_HEADER);
+	io->filling = KSEG_FRAME_HEADER;
 	io->filling_type = type;
-	io->filling_at = (size_t) (at - (uint8_t *) io->out.data) - KSEG_FRAME_HEADER;
 }
 
 uint8_t *
 wire_io_extend_frame(KsegWireIo *io, size_t length)
 {
-	return wire_io_grow(io, length);
+	uint8_t *at = wire_out_grow(&io->out, io->filling, length);
+
+	io->filling += length;
+	return at;
 }
 
 uint8_t *
 wire_io_frame_payload(KsegWireIo *io)
 {
-	return (uint8_t *) io->out.data + io->filling_at + KSEG_FRAME_HEADER;
+	return wire_out_tail(&io->out, io->filling) + KSEG_FRAME_HEADER;
 }
 
 size_t
 wire_io_frame_length(const KsegWireIo *io)
 {
-	return io->filling ? io->out.length - io->filling_at - KSEG_FRAME_HEADER : 0;
+	return io->filling > 0 ? io->filling - KSEG_FRAME_HEADER : 0;
 }
 
 void
 wire_io_end_frame(KsegWireIo *io)
 {
-	kseg_frame_header((uint8_t *) io->out.data + io->filling_at, io->filling_type, 0,
+	kseg_frame_header(wire_out_tail(&io->out, io->filling), io->filling_type, 0,
 	                  (uint32_t) wire_io_frame_length(io));
-	io->filling = false;
+	io->filling = 0;
 }
 
 void
 wire_io_flush(KsegWireIo *io)
 {
-	size_t pending;
-
-	while ((pending = wire_io_pending(io)) > 0 && !io->closed)
-	{
-		ssize_t put = send(io->fd, io->out.data + io->out_at, pending, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (put >= 0)
-			io->out_at += (size_t) put;
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
-			return;
-		else if (errno != EINTR)
-			io->closed = true;
-	}
-	if (io->filling)
-		return;
-	io->out_at = 0;
-	io->out.length = 0;
+	if (!io->closed && !wire_out_write(&io->out, io->filling, io->fd))
+		io->closed = true;
 }
 
 size_t
 wire_io_pending(const KsegWireIo *io)
 {
-	return (io->filling ? io->filling_at : io->out.length) - io->out_at;
+	return io->out.length - io->filling;
 }
 
 void

@@ -1,8 +1,8 @@
 /*
  * wire_io.h
- *	  Bytes between the courier and PostgreSQL: one input and one output buffer around the socket.
+ *	  Bytes between the courier and PostgreSQL: an input buffer and the output (wire_out.h) around the socket.
  *
- * Owns: the socket and both buffers. Refuses: to wait (every call returns at once) and to know what a frame means.
+ * Owns: the socket and both of them. Refuses: to wait (every call returns at once) and to know what a frame means.
  */
 #ifndef KSEG_COURIER_WIRE_IO_H
 #define KSEG_COURIER_WIRE_IO_H
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "courier/memory.h"
+#include "courier/wire_out.h"
 #include "wire/wire.h"
 
 typedef struct KsegWireIo
@@ -18,11 +19,10 @@ typedef struct KsegWireIo
 	bool closed;   /* the other side has gone: leave */
 	KsegBuffer in; /* data[in_at … length) is not taken yet */
 	size_t in_at;
-	KsegBuffer out; /* data[out_at … length) is not written yet */
-	size_t out_at;
-	bool filling; /* a frame is being filled: it leaves when it has been ended */
+	KsegWireOut out;
 	KsegFrameType filling_type;
-	size_t filling_at; /* its header, in out */
+	size_t
+	    filling; /* bytes, with its header, of a frame that is being filled, at the end of out; 0: none is */
 } KsegWireIo;
 
 typedef enum KsegWireNext

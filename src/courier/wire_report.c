@@ -97,3 +97,16 @@ wire_report_check(KsegWireIo *io, const KsegSecret *secret, const char *check, K
 	out = wire_report_put_masked(out, secret, detail);
 	wire_report_put_text(out, hint);
 }
+
+void
+wire_report_trouble(KsegWireIo *io, const KsegSecret *secret, const char *message, const char *detail,
+                    const char *hint)
+{
+	size_t length =
+	    wire_report_text_size(message) + wire_report_text_size(detail) + wire_report_text_size(hint);
+	uint8_t *out = wire_io_put_frame(io, KSEG_FRAME_TROUBLE, length);
+
+	out = wire_report_put_text(out, message);
+	out = wire_report_put_masked(out, secret, detail);
+	wire_report_put_text(out, hint);
+}

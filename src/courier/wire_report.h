@@ -31,4 +31,8 @@ extern void wire_report_rejected(KsegWireIo *io, uint64_t row, uint32_t status, 
 extern void wire_report_check(KsegWireIo *io, const KsegSecret *secret, const char *check, KsegCheckResult ok,
                               const char *detail, const char *hint);
 
+/* TROUBLE; all "": it is over. */
+extern void wire_report_trouble(KsegWireIo *io, const KsegSecret *secret, const char *message,
+                                const char *detail, const char *hint);
+
 #endif /* KSEG_COURIER_WIRE_REPORT_H */

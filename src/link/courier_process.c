@@ -22,7 +22,7 @@
 #include "link/courier_process.h"
 #include "wire/wire.h"
 
-static char *
+char *
 courier_process_program(void)
 {
 	Dl_info info;

@@ -9,6 +9,9 @@
 
 #include "postgres.h"
 
+/* Where the courier's program should lie: beside kseg.so. Palloc'd. */
+extern char *courier_process_program(void);
+
 /*
  * Start the courier that lies beside kseg.so, with one end of a new Unix socket pair as its descriptor KSEG_WIRE_FD.
  * Returns the other end, non-blocking and close-on-exec; *pid is set first. The caller owns both.

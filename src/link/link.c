@@ -31,12 +31,6 @@
  */
 #define LINK_INPUT_START (16 * 1024)
 
-/*
- * While records are pulled: two frames of them (KSEG_RECORDS_FRAME), so that a call of the system brings at least one whole one
- * and what is left of the next, which moves to the front, is the smaller part. It stays in the second level cache.
- */
-#define LINK_INPUT_PULL (128 * 1024)
-
 static dlist_head open_links = DLIST_STATIC_INIT(open_links);
 static uint32 link_wait_event = 0;
 
@@ -119,8 +113,7 @@ link_lose(KsegLink *link)
 	link->pid = 0;
 }
 
-/* Read what has arrived into room bytes or more, without waiting. False: nothing has, or the courier is lost. */
-static bool
+bool
 link_receive_chunk(KsegLink *link, int room)
 {
 	ssize_t got;
@@ -148,14 +141,14 @@ link_receive(KsegLink *link)
 
 /* ---------- waiting and writing ---------- */
 
-/* Wait until one of these happens at the socket, or the latch is set; answers interrupts. Returns what happened. */
-static uint32
-link_wait_event_of(KsegLink *link, uint32 events)
+uint32
+link_wait_event_of(KsegLink *link, uint32 events, long timeout_ms)
 {
 	WaitEvent event = {.events = 0};
 
 	ModifyWaitEvent(link->waiter, 0, events, NULL);
-	if (WaitEventSetWait(link->waiter, -1, &event, 1, link_wait_event) == 1 && event.events & WL_LATCH_SET)
+	if (WaitEventSetWait(link->waiter, timeout_ms, &event, 1, link_wait_event) == 1 &&
+	    event.events & WL_LATCH_SET)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	return event.events;
@@ -165,7 +158,8 @@ link_wait_event_of(KsegLink *link, uint32 events)
 static void
 link_wait(KsegLink *link, bool for_write)
 {
-	uint32 happened = link_wait_event_of(link, WL_SOCKET_READABLE | (for_write ? WL_SOCKET_WRITEABLE : 0));
+	uint32 happened =
+	    link_wait_event_of(link, WL_SOCKET_READABLE | (for_write ? WL_SOCKET_WRITEABLE : 0), -1);
 
 	if (happened & WL_SOCKET_READABLE)
 		link_receive(link);
@@ -185,7 +179,17 @@ link_advance(struct iovec *vector, int count, Size written)
 	}
 }
 
-/* Write all of it, waiting while the socket is full. False: the run ended meanwhile. */
+/* The socket is full. While records are pulled nothing is read here: a RECORDS frame is link_pull's to give away. */
+static void
+link_wait_for_room(KsegLink *link)
+{
+	if (link->pulling)
+		link_wait_event_of(link, WL_SOCKET_WRITEABLE, -1);
+	else
+		link_wait(link, true);
+}
+
+/* Write all of it, waiting while the socket is full. False: the run ended meanwhile, or nobody takes it. */
 static bool
 link_write(KsegLink *link, struct iovec *vector, int count)
 {
@@ -204,7 +208,9 @@ link_write(KsegLink *link, struct iovec *vector, int count)
 			link_advance(vector, count, written);
 		}
 		else if (errno == EAGAIN || errno == EWOULDBLOCK)
-			link_wait(link, true);
+			link_wait_for_room(link);
+		else if (errno != EINTR && link->pulling)
+			return false; /* what it has said before it went is link_pull's, and so is the end of it */
 		else if (errno != EINTR)
 		{
 			/* It may have said why before it went. */
@@ -350,52 +356,10 @@ link_poll(KsegLink *link)
 	return link->state == KSEG_LINK_OPEN;
 }
 
-/* ---------- records ---------- */
-
-/* The next whole frame of the input. False: more bytes are needed, or it is none (then the link has failed). */
-static bool
-link_pull_frame(KsegLink *link, KsegFrame *frame)
-{
-	StringInfo input = &link->input;
-	int taken = kseg_frame_parse((uint8 *) input->data + link->pulled, input->len - link->pulled, frame);
-
-	if (taken < 0)
-		link_fail_internal(link, "kseg's courier sent a frame that is too long");
-	if (taken > 0)
-		link->pulled += taken;
-	return taken > 0;
-}
-
-/* What has been given away makes room. */
-static void
-link_pull_compact(KsegLink *link)
-{
-	StringInfo input = &link->input;
-
-	memmove(input->data, input->data + link->pulled, input->len - link->pulled);
-	input->len -= link->pulled;
-	link->pulled = 0;
-}
-
 bool
-link_pull(KsegLink *link, KsegFrame *frame)
+link_send(KsegLink *link, KsegFrameType type, const void *payload, Size length)
 {
-	while (link->state == KSEG_LINK_OPEN)
-	{
-		if (link_pull_frame(link, frame))
-		{
-			if (frame->type == KSEG_FRAME_RECORDS && link->greeted)
-				return true;
-			link_take_frame(link, frame);
-		}
-		else if (link->state == KSEG_LINK_OPEN)
-		{
-			link_pull_compact(link);
-			if (!link_receive_chunk(link, LINK_INPUT_PULL))
-				link_wait_event_of(link, WL_SOCKET_READABLE);
-		}
-	}
-	return false;
+	return link_write_frame(link, type, payload, length);
 }
 
 KsegLinkState

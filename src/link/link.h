@@ -48,7 +48,7 @@ typedef struct KsegLinkCredit
 } KsegLinkCredit;
 
 /*
- * Called for each REJECTED, CHECK and BOUNDS frame, and with frame NULL after each STATUS, from inside any link_ function that
+ * Called for each REJECTED, CHECK, BOUNDS, PARTITIONS, PROGRESS and TROUBLE frame, and with frame NULL after each STATUS, from inside any link_ function that
  * reads. It must not ERROR for what the other side answered, and must not call link_ functions.
  */
 typedef void (*KsegLinkHandler)(void *argument, const KsegFrame *frame);
@@ -88,6 +88,23 @@ extern bool link_poll(KsegLink *link);
  * next call; nothing more is read from the socket than one chunk or one frame, so that the courier waits for us.
  */
 extern bool link_pull(KsegLink *link, KsegFrame *frame);
+
+/*
+ * The same without waiting. False: nothing is there at the moment, or the run has ended (link_state).
+ */
+extern bool link_pull_ready(KsegLink *link, KsegFrame *frame);
+
+/*
+ * Wait until link_pull_ready may find something, the latch is set or timeout_ms are over (-1: for ever); answers interrupts.
+ * False: the time is over.
+ */
+extern bool link_wait_records(KsegLink *link, long timeout_ms);
+
+/*
+ * Say something between two pulls. Waits while the socket is full. False: the courier takes nothing any more; what it said before comes
+ * with the next pull.
+ */
+extern bool link_send(KsegLink *link, KsegFrameType type, const void *payload, Size length);
 
 /*
  * From now on link_close first lets the courier end by itself for this long (it has a transaction to abort), and only

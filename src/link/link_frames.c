@@ -104,7 +104,8 @@ link_take_frame(KsegLink *link, const KsegFrame *frame)
 	else if (frame->type == KSEG_FRAME_STATUS)
 		link_take_status(link, frame);
 	else if (frame->type == KSEG_FRAME_REJECTED || frame->type == KSEG_FRAME_CHECK ||
-	         frame->type == KSEG_FRAME_BOUNDS)
+	         frame->type == KSEG_FRAME_BOUNDS || frame->type == KSEG_FRAME_PARTITIONS ||
+	         frame->type == KSEG_FRAME_PROGRESS || frame->type == KSEG_FRAME_TROUBLE)
 		link->handler(link->argument, frame);
 	else if (frame->type == KSEG_FRAME_DONE)
 		link->state = KSEG_LINK_DONE;

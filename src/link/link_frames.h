@@ -37,6 +37,7 @@ struct KsegLink
 	uint64 fed_bytes;
 
 	StringInfoData input; /* bytes received and not yet taken apart */
+	bool pulling;         /* link_pull has begun: only it takes frames out of the input */
 	Size pulled;          /* of the input: bytes in front that link_pull has given away */
 	int grace_ms;         /* link_close: how long the courier may take to end by itself */
 };
@@ -49,5 +50,14 @@ extern void link_take_frame(KsegLink *link, const KsegFrame *frame);
 
 /* The courier speaks nonsense: fail. message is a constant. */
 extern void link_fail_internal(KsegLink *link, const char *message);
+
+/* Read what has arrived into room bytes or more, without waiting. False: nothing has, or the courier is lost. */
+extern bool link_receive_chunk(KsegLink *link, int room);
+
+/*
+ * Wait until one of these happens at the socket, the latch is set, or the time is over (-1: never); answers interrupts. Returns what
+ * happened, 0: nothing.
+ */
+extern uint32 link_wait_event_of(KsegLink *link, uint32 events, long timeout_ms);
 
 #endif /* KSEG_LINK_FRAMES_H */

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -38,6 +39,20 @@ link_text_convert(Oid conversion, const char *text, int length)
 	return out.data;
 }
 
+/* A background worker between its transactions can look up no conversion: what is beyond ASCII is replaced. */
+static char *
+link_text_to_ascii(const char *text, int length)
+{
+	char *ascii = pnstrdup(text, length);
+
+	for (char *at = ascii; *at != '\0'; at++)
+	{
+		if (IS_HIGHBIT_SET(*at))
+			*at = '?';
+	}
+	return ascii;
+}
+
 char *
 link_text_to_server(const char *text, Size length)
 {
@@ -50,6 +65,8 @@ link_text_to_server(const char *text, Size length)
 	valid = pg_encoding_verifymbstr(PG_UTF8, text, length);
 	if (GetDatabaseEncoding() == PG_UTF8)
 		return pnstrdup(text, valid);
+	if (!IsTransactionState())
+		return link_text_to_ascii(text, valid);
 	conversion = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
 	if (!OidIsValid(conversion))
 		elog(ERROR, "no conversion from UTF8 to %s", GetDatabaseEncodingName());

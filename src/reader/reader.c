@@ -24,13 +24,21 @@
 /* First room for a value: what most messages need. */
 #define READER_FIRST 4096
 
+static void
+reader_exit(void)
+{
+	_exit(READER_EXIT_MEMORY);
+}
+
+void (*reader_out_of_memory)(void) = reader_exit;
+
 void *
 reader_resize(void *memory, size_t size)
 {
 	void *resized = realloc(memory, size);
 
 	if (resized == NULL)
-		_exit(READER_EXIT_MEMORY);
+		reader_out_of_memory();
 	return resized;
 }
 
@@ -48,6 +56,9 @@ reader_make_room(char **buffer, size_t *room, size_t size)
 	if (wanted == *room)
 		return;
 	free(*buffer);
+	/* Whole in between, for reader_out_of_memory may leave from here. */
+	*buffer = NULL;
+	*room = 0;
 	*buffer = reader_resize(NULL, wanted);
 	*room = wanted;
 }

@@ -72,7 +72,13 @@ typedef struct KsegCsvForm
 
 typedef struct KsegMessageReader KsegMessageReader;
 
-/* Make a reader for these wants (copied). csv may be NULL for JSON. Never NULL: out of memory ends the program. */
+/*
+ * Called when there is no memory; must not return. The preset ends the program. Whoever sets another that leaves by longjmp may go on
+ * with a reader whose reader_read was left, and close it; what reader_open had got by then is lost.
+ */
+extern void (*reader_out_of_memory)(void);
+
+/* Make a reader for these wants (copied). csv may be NULL for JSON. Never NULL: see reader_out_of_memory. */
 extern KsegMessageReader *reader_open(KsegFormat format, const KsegWant *wants, uint32_t count,
                                       const KsegCsvForm *csv);
 extern void reader_close(KsegMessageReader *reader);

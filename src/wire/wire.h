@@ -46,7 +46,7 @@
 #include <stdint.h>
 
 /* Raised whenever a frame's layout or meaning changes; both sides refuse another number. */
-#define KSEG_WIRE_VERSION 2
+#define KSEG_WIRE_VERSION 3
 
 /* The build both programs were made by; a new package installed under a running server differs here. */
 #ifndef KSEG_BUILD
@@ -99,9 +99,10 @@ typedef enum KsegFrameType
 	/* PostgreSQL to courier */
 	KSEG_FRAME_CONFIG = 'C', /* JSON object, see src/README.md "What CONFIG says"; carries the write key */
 	KSEG_FRAME_EVENTS = 'E', /* u32 count; count × { u64 row; u32 length }; the events' JSON joined by ',' */
-	KSEG_FRAME_MESSAGES = 'M', /* Kafka messages: u32 count; count × message (wire_message.h) */
-	KSEG_FRAME_WAITING = 'W',  /* empty: no credit is left until something is settled */
-	KSEG_FRAME_END = 'Z',      /* empty: no more events, deliver what is there without waiting for more */
+	KSEG_FRAME_MESSAGES = 'M',  /* Kafka messages: u32 count; count × message (wire_message.h) */
+	KSEG_FRAME_WAITING = 'W',   /* empty: no credit is left until something is settled */
+	KSEG_FRAME_END = 'Z',       /* empty: no more events, deliver what is there without waiting for more */
+	KSEG_FRAME_COMMITTED = 'O', /* wire_follow.h: positions that are stored */
 	/* courier to PostgreSQL */
 	KSEG_FRAME_STATUS = 'S', /* KsegWireStatus and lanes × KsegWireLane: cumulative figures, and credit */
 	/*
@@ -111,10 +112,14 @@ typedef enum KsegFrameType
 	KSEG_FRAME_REJECTED = 'R',
 	KSEG_FRAME_BOUNDS =
 	    'B', /* u32 count; count × { u32 partition; u64 low; u64 start; u64 end }: what will be read */
-	KSEG_FRAME_RECORDS = 'V', /* u32 count; u32 fields; count × record (wire_record.h) */
-	KSEG_FRAME_CHECK = 'K',   /* text check; u32 ok (0 no, 1 yes, 2 cannot tell); text detail; text hint */
-	KSEG_FRAME_DONE = 'D',    /* empty: every event is settled */
-	KSEG_FRAME_FAILED = 'F'   /* u32 KsegFailure; u32 HTTP status; text message; text detail; text hint */
+	KSEG_FRAME_RECORDS = 'V',    /* u32 count; u32 fields; count × record (wire_record.h) */
+	KSEG_FRAME_PARTITIONS = 'A', /* wire_follow.h: what is followed from now on */
+	KSEG_FRAME_PROGRESS = 'P',   /* wire_follow.h: how far partitions have come without records */
+	KSEG_FRAME_TROUBLE =
+	    'T', /* text message; text detail; text hint: what is waited for; all empty: it is over */
+	KSEG_FRAME_CHECK = 'K', /* text check; u32 ok (0 no, 1 yes, 2 cannot tell); text detail; text hint */
+	KSEG_FRAME_DONE = 'D',  /* empty: every event is settled */
+	KSEG_FRAME_FAILED = 'F' /* u32 KsegFailure; u32 HTTP status; text message; text detail; text hint */
 } KsegFrameType;
 
 /* Why a courier ends a run. What it had not settled by then has an open outcome. */

@@ -109,6 +109,23 @@ kseg_header_next(KsegText *rest, KsegHeader *header)
 
 /* ---------- records ---------- */
 
+/* What stands in front of the fields' lengths; at is behind the size. Returns the length of the error's text. */
+static uint16_t
+record_take_head(const uint8_t *at, uint32_t fields, KsegRecord *record)
+{
+	uint16_t error;
+
+	message_take(&at, &record->partition, 4);
+	message_take(&at, &record->offset, 8);
+	message_take(&at, &record->timestamp, 8);
+	message_take(&at, &record->timestamp_type, 1);
+	message_take(&at, &record->flags, 1);
+	message_take(&at, &error, 2);
+	record->lengths = at;
+	record->bytes = at + 4 * (size_t) fields;
+	return error;
+}
+
 bool
 kseg_record_read(KsegReader *reader, uint32_t fields, KsegRecord *record)
 {
@@ -124,14 +141,7 @@ kseg_record_read(KsegReader *reader, uint32_t fields, KsegRecord *record)
 		reader->failed = true;
 		return false;
 	}
-	message_take(&at, &record->partition, 4);
-	message_take(&at, &record->offset, 8);
-	message_take(&at, &record->timestamp, 8);
-	message_take(&at, &record->timestamp_type, 1);
-	message_take(&at, &record->flags, 1);
-	message_take(&at, &error, 2);
-	record->lengths = at;
-	record->bytes = at + 4 * (size_t) fields;
+	error = record_take_head(at, fields, record);
 	for (uint32_t i = 0; i < fields; i++)
 	{
 		uint32_t length = kseg_record_length(record, i);
@@ -141,6 +151,33 @@ kseg_record_read(KsegReader *reader, uint32_t fields, KsegRecord *record)
 	record->error = (KsegText){(const char *) start + sum, error};
 	reader->failed = sum + error != size;
 	return !reader->failed;
+}
+
+void
+kseg_record_at(const uint8_t *at, uint32_t fields, KsegRecord *record)
+{
+	uint32_t size;
+	uint16_t error;
+
+	__builtin_memcpy(&size, at, sizeof(size));
+	error = record_take_head(at + 4, fields, record);
+	record->error = (KsegText){(const char *) at + size - error, error};
+}
+
+bool
+kseg_record_skip(KsegReader *reader, int32_t *partition, int64_t *offset)
+{
+	uint32_t size = kseg_read_u32(reader);
+	const uint8_t *at;
+
+	if (reader->failed || size < KSEG_RECORD_HEAD || (at = kseg_read_bytes(reader, size - 4)) == NULL)
+	{
+		reader->failed = true;
+		return false;
+	}
+	message_take(&at, partition, 4);
+	message_take(&at, offset, 8);
+	return true;
 }
 
 size_t

@@ -48,6 +48,12 @@ typedef struct KsegRecord
 /* Read the next record of so many fields and check that its lengths add up. False: nothing that kseg writes. */
 extern bool kseg_record_read(KsegReader *reader, uint32_t fields, KsegRecord *record);
 
+/* The record at a place where kseg_record_read has found one before: nothing is checked again. */
+extern void kseg_record_at(const uint8_t *at, uint32_t fields, KsegRecord *record);
+
+/* Pass over the next record and say which message it is. False: it is not as long as it says. */
+extern bool kseg_record_skip(KsegReader *reader, int32_t *partition, int64_t *offset);
+
 /* Length of the index-th field, or KSEG_NO_BYTES. The bytes of fields follow each other. */
 static inline uint32_t
 kseg_record_length(const KsegRecord *record, uint32_t index)

@@ -322,7 +322,7 @@ test_growing_frame(void)
 	           frame.length == 90003 && memcmp(frame.payload, "ABCx", 4) == 0 && frame.payload[90002] == 'x',
 	       "and leaves whole when it has been ended");
 	tap_is((int64_t) wire_io_frame_length(&io), 0, "then there is none");
-	buffer_free(&io.out);
+	wire_out_free(&io.out);
 	close(sockets[0]);
 	close(sockets[1]);
 }

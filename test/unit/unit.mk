@@ -21,8 +21,8 @@ PARTS = $(filter-out src/courier/main.c,$(COURIER))
 HEADERS = $(wildcard src/courier/*.h src/reader/*.h src/wire/*.h $(UNIT)/*.h)
 
 # Programs that call the courier's functions, and programs that talk to the courier.
-PURE = wire config answer batch reader reader_csv reader_oracle records kafka_plan kafka_config
-TALK = deliver faults talk check kafka_consume kafka_produce kafka_failures kafka_check
+PURE = wire config answer batch reader reader_csv reader_oracle records kafka_plan kafka_follow_parts kafka_config
+TALK = deliver faults talk check kafka_consume kafka_follow kafka_produce kafka_failures kafka_check
 TESTS = $(PURE:%=$(OUT)/test_%) $(TALK:%=$(OUT)/test_%)
 FUZZ = wire config answer reader records
 
@@ -48,11 +48,11 @@ $(PURE:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(SAN_OBJS)
 	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
 
 $(TALK:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(OUT)/san/$(UNIT)/harness.o $(OUT)/san/$(UNIT)/harness_server.o $(OUT)/san/src/wire/wire.o \
-    $(OUT)/san/src/wire/wire_message.o
+    $(OUT)/san/src/wire/wire_message.o $(OUT)/san/src/wire/wire_follow.o
 	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
 
 # Its own brokers.
-$(OUT)/test_kafka_produce $(OUT)/test_kafka_failures $(OUT)/test_kafka_check: $(OUT)/san/$(UNIT)/harness_kafka.o
+$(OUT)/test_kafka_follow $(OUT)/test_kafka_produce $(OUT)/test_kafka_failures $(OUT)/test_kafka_check: $(OUT)/san/$(UNIT)/harness_kafka.o
 
 $(OUT)/receiver: test/bench/receiver.c $(UNIT)/unit.mk
 	@mkdir -p $(@D)
