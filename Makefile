@@ -36,6 +36,10 @@ bench-kafka:
 	@scripts/install-deps check
 	@test/bench/kafka
 
+bench-ingest:
+	@scripts/install-deps check
+	@test/bench/ingest
+
 format:
 	clang-format-14 -i $$(git ls-files '*.c' '*.h')
 
@@ -43,4 +47,4 @@ lint:
 	@scripts/install-deps lint
 	@scripts/lint
 
-.PHONY: all install uninstall clean check check-all demo demo-kafka bench-segment bench-kafka format lint
+.PHONY: all install uninstall clean check check-all demo demo-kafka bench-segment bench-kafka bench-ingest format lint

@@ -7,7 +7,7 @@ MODULE_big = kseg
 EXTENSION = kseg
 DATA = $(wildcard sql/kseg--*.sql)
 
-KSEG_SOURCES = $(wildcard src/*.c src/wire/*.c src/link/*.c src/server/*.c src/event/*.c src/sink/*.c src/source/*.c src/run/*.c)
+KSEG_SOURCES = $(wildcard src/*.c src/base/*.c src/wire/*.c src/reader/*.c src/link/*.c src/server/*.c src/event/*.c src/sink/*.c src/source/*.c src/run/*.c src/stream/*.c)
 KSEG_HEADERS = $(wildcard src/*.h src/*/*.h)
 OBJS = $(KSEG_SOURCES:.c=.o)
 
@@ -41,6 +41,15 @@ build/build-id: FORCE
 	@echo '$(KSEG_BUILD)' | cmp -s - $@ || echo '$(KSEG_BUILD)' >$@
 FORCE:
 kseg.so: src/kseg.map
+
+# kseg.so with the named points at which a test kills it (src/stream/stream_fault.h), for test/run alone: it is never installed. Only what has
+# such points is compiled anew; the rest, and so the build that the courier is asked for, is the same.
+FAULT_OBJS = $(patsubst src/%.c,build/faults/%.o,$(shell grep -l 'stream/stream_fault\.h' src/*/*.c))
+build/faults/kseg.so: $(FAULT_OBJS) $(filter-out $(FAULT_OBJS:build/faults/%=src/%),$(OBJS)) src/kseg.map
+	$(CC) $(CFLAGS) -shared -o $@ $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_SL) $(SHLIB_LINK)
+build/faults/%.o: src/%.c $(KSEG_HEADERS) pgxs.mk kseg.control
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -DKSEG_FAULTS -c -o $@ $<
 
 # The courier.
 COURIER_SOURCES = $(wildcard src/courier/*.c src/reader/*.c src/wire/*.c)

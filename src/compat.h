@@ -10,6 +10,10 @@
 
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_foreign_server.h"
 
 #if PG_VERSION_NUM < 150000
@@ -21,9 +25,12 @@
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
+#include "utils/guc.h"
+#include "utils/syscache.h"
 #include "utils/wait_event.h"
 #include "utils/memutils.h"
 #if PG_VERSION_NUM >= 180000
@@ -36,6 +43,8 @@
 #include "varatt.h"          /* 16: d952373a9, SET_VARSIZE and its like left postgres.h */
 #endif
 #include "optimizer/pathnode.h"
+#include "optimizer/prep.h"
+#include "parser/parsetree.h"
 
 /*
  * PG_FUNCTION_INFO_V1 marks functions for export only from 16 on (089480c07); kseg.map does the exporting on every
@@ -86,6 +95,38 @@ kseg_compat_server_ownercheck(Oid server, Oid role)
 #endif
 }
 
+/* The same for what streams look after: a database or an extension, by the catalog it is in. */
+static inline bool
+kseg_compat_ownercheck(Oid catalog, Oid object, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(catalog, object, role);
+#else
+	if (catalog == DatabaseRelationId)
+		return pg_database_ownercheck(object, role);
+	Assert(catalog == ExtensionRelationId);
+	return pg_extension_ownercheck(object, role);
+#endif
+}
+
+/* 16 (c727f511b): whether a role may connect to a database. */
+static inline bool
+kseg_compat_may_connect(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(DatabaseRelationId, database, role, ACL_CONNECT) == ACLCHECK_OK;
+#else
+	return pg_database_aclcheck(database, role, ACL_CONNECT) == ACLCHECK_OK;
+#endif
+}
+
+/* 17 (e7689190b): a background worker may connect as a role without LOGIN. Before that the flag means nothing. */
+#if PG_VERSION_NUM >= 170000
+#define KSEG_COMPAT_BYPASS_ROLE_LOGIN BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define KSEG_COMPAT_BYPASS_ROLE_LOGIN 0
+#endif
+
 /* 16 (d7e39d72c, and the renaming that followed it): look-ups by index and by backend id are told apart. From 1. */
 static inline LocalPgBackendStatus *
 kseg_compat_backend_status(int index)
@@ -123,14 +164,17 @@ typedef void KsegJsonAction;
 #define KSEG_JSON_GO_ON return
 #endif
 
-/* 17 (1c99cde2f): the lexer may be the caller's. Of JSON in UTF-8, with strings unescaped; lives in the current memory context. */
+/*
+ * 17 (1c99cde2f): the lexer may be the caller's. Of JSON in UTF-8; lives in the current memory context. unescape: the actions get
+ * strings without escapes, and an escape that the database's encoding has no character for is an ERROR.
+ */
 static inline JsonLexContext *
-kseg_compat_json_lex(const char *json, int length)
+kseg_compat_json_lex(const char *json, int length, bool unescape)
 {
 #if PG_VERSION_NUM >= 170000
-	return makeJsonLexContextCstringLen(NULL, json, length, PG_UTF8, true);
+	return makeJsonLexContextCstringLen(NULL, json, length, PG_UTF8, unescape);
 #else
-	return makeJsonLexContextCstringLen(unconstify(char *, json), length, PG_UTF8, true);
+	return makeJsonLexContextCstringLen(unconstify(char *, json), length, PG_UTF8, unescape);
 #endif
 }
 
@@ -207,6 +251,126 @@ kseg_compat_foreign_path(PlannerInfo *root, RelOptInfo *rel, Cost startup_cost, 
 #else
 	return create_foreignscan_path(root, rel, NULL, rel->rows, startup_cost, total_cost, NIL,
 	                               rel->lateral_relids, NULL, NIL);
+#endif
+}
+
+/* 16 (19d8e2308) can update only the indexes that summarize; an INSERT updates all. No speculation: a duplicate is an ERROR. */
+static inline List *
+kseg_compat_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL);
+#endif
+}
+
+/* 18 (3eea7a0c9): the executor knows by itself whether a plan runs once. Runs it to its end. */
+static inline void
+kseg_compat_executor_run(QueryDesc *query)
+{
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(query, ForwardScanDirection, 0);
+#else
+	ExecutorRun(query, ForwardScanDirection, 0, true);
+#endif
+}
+
+/* Volatile functions that see no table: random() has had brothers since 16 and 17, and its name's macro another form; 18 has uuidv4, uuidv7. */
+#if PG_VERSION_NUM >= 180000
+#define KSEG_COMPAT_BLIND_FUNCTIONS F_RANDOM_, F_RANDOM_INT4_INT4, F_RANDOM_INT8_INT8, F_UUIDV4, F_UUIDV7_
+#elif PG_VERSION_NUM >= 170000
+#define KSEG_COMPAT_BLIND_FUNCTIONS F_RANDOM_, F_RANDOM_INT4_INT4, F_RANDOM_INT8_INT8
+#else
+#define KSEG_COMPAT_BLIND_FUNCTIONS F_RANDOM
+#endif
+
+/* 16 (2489d76c4): the joins of a jointree are named by their kind. The numbers of its relations alone. */
+static inline Relids
+kseg_compat_from_items(Node *jointree)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_relids_in_jointree(jointree, false, false);
+#else
+	return get_relids_in_jointree(jointree, false);
+#endif
+}
+
+/* 16 (2489d76c4): a Var says which outer joins may have made it NULL. */
+static inline void
+kseg_compat_set_nulling_joins(Var *var, Relids joins)
+{
+#if PG_VERSION_NUM >= 160000
+	var->varnullingrels = joins;
+#endif
+}
+
+/*
+ * Make a view's entry of the range table the sub-select that it stands for, as the rewriter does. 16 (1b4d280ea, a61b1f748) leaves the
+ * view in the entry, to be locked and to have its rights checked; before that an entry for it in the view's own query does both.
+ */
+static inline void
+kseg_compat_open_view(RangeTblEntry *entry, Query *query, bool security_barrier)
+{
+#if PG_VERSION_NUM < 160000
+	RangeTblEntry *view = rt_fetch(PRS2_OLD_VARNO, query->rtable);
+
+	view->requiredPerms = entry->requiredPerms;
+	view->checkAsUser = entry->checkAsUser;
+	view->selectedCols = entry->selectedCols;
+	view->insertedCols = entry->insertedCols;
+	view->updatedCols = entry->updatedCols;
+	view->extraUpdatedCols = entry->extraUpdatedCols;
+	entry->requiredPerms = 0;
+	entry->checkAsUser = InvalidOid;
+	entry->selectedCols = NULL;
+	entry->insertedCols = NULL;
+	entry->updatedCols = NULL;
+	entry->extraUpdatedCols = NULL;
+	entry->relid = InvalidOid;
+	entry->relkind = 0;
+	entry->rellockmode = 0;
+#endif
+	entry->rtekind = RTE_SUBQUERY;
+	entry->subquery = query;
+	entry->security_barrier = security_barrier;
+	entry->tablesample = NULL;
+	entry->inh = false;
+}
+
+/* May a background worker connect as this role? See KSEG_COMPAT_BYPASS_ROLE_LOGIN. */
+static inline bool
+kseg_compat_role_may_run(Oid role)
+{
+#if PG_VERSION_NUM >= 170000
+	return true;
+#else
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool login = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return login;
+#endif
+}
+
+/* 16 (3d14e171e): belonging to a role and becoming it are told apart. ERROR unless the member may SET ROLE to it. */
+static inline void
+kseg_compat_check_can_set_role(Oid member, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	check_can_set_role(member, role);
+#else
+	check_is_member_of_role(member, role);
+#endif
+}
+
+/* 17 (51efe38cb): transaction_timeout ends the whole session. A batch that is too long for it would never be done. */
+static inline void
+kseg_compat_no_transaction_timeout(void)
+{
+#if PG_VERSION_NUM >= 170000
+	SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
 #endif
 }
 

@@ -1,6 +1,6 @@
 /*
  * kseg.c
- *	  Module load: settings. Nothing else.
+ *	  Module load: settings, and what streams need of a preloaded library. Nothing else.
  */
 #include "postgres.h"
 
@@ -9,6 +9,7 @@
 #include "utils/guc.h"
 
 #include "kseg.h"
+#include "stream/stream_shared.h"
 
 PG_MODULE_MAGIC;
 
@@ -41,5 +42,8 @@ _PG_init(void)
 	                        "Days that kseg keeps the figures of runs; -1 keeps them for ever.",
 	                        "Older ones are removed when a later run records something.", &kseg_run_retention,
 	                        90, -1, KSEG_RETENTION_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	/* Shared memory, hooks and the launcher: only the postmaster can have them. Without them everything works but streams. */
+	if (process_shared_preload_libraries_in_progress)
+		stream_shared_init();
 	MarkGUCPrefixReserved("kseg");
 }

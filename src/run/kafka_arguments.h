@@ -6,7 +6,7 @@
 #define KSEG_KAFKA_ARGUMENTS_H
 
 #include "event/message.h"
-#include "run/arguments.h"
+#include "run/run_arguments.h"
 
 typedef struct KsegKafkaArguments
 {

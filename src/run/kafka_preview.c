@@ -14,10 +14,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/query_text.h"
+#include "base/result_set.h"
 #include "event/message_headers.h"
 #include "run/kafka_arguments.h"
 #include "run/query.h"
-#include "run/result_set.h"
 #include "sink/bytes_show.h"
 
 /* The preset of the server's option, which is also the broker's: a preview knows no server. */

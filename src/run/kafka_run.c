@@ -11,8 +11,8 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "base/result_set.h"
 #include "run/kafka_arguments.h"
-#include "run/result_set.h"
 #include "run/run.h"
 #include "sink/kafka_sink.h"
 

@@ -19,9 +19,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/result_set.h"
 #include "compat.h"
 #include "run/progress.h"
-#include "run/result_set.h"
 
 /* "kseg" in ASCII: a number that no command of PostgreSQL's has. */
 #define PROGRESS_COMMAND ((ProgressCommandType) 0x6b736567)

@@ -21,6 +21,7 @@
 #include "utils/resowner.h"
 #include "utils/timeout.h"
 
+#include "base/query_text.h"
 #include "run/progress.h"
 #include "run/query.h"
 #include "run/run.h"

@@ -18,7 +18,7 @@
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
-#include "run/arguments.h"
+#include "run/run_arguments.h"
 #include "sink/sink.h"
 
 /* Why a run failed: events with an open outcome. Strings hold no secret. */

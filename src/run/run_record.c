@@ -40,10 +40,10 @@ record_table_owner(const char *name)
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	owner = form->relowner;
 	if (form->relhastriggers || form->relhasrules)
-		ereport(ERROR,
-		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		         errmsg("table kseg.%s has triggers or rules, which kseg does not run", name),
-		         errhint("Drop them. Nobody but the owner of the extension needs rights on that table.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("table kseg.%s has triggers or rules, which kseg does not run", name),
+		                errhint("Drop them, and VACUUM the table. Nobody but the owner of the extension "
+		                        "needs rights on that table.")));
 	ReleaseSysCache(tuple);
 	return owner;
 }
@@ -109,16 +109,16 @@ record_letters(const KsegRun *run, const char *role)
 	static const char *const statement =
 	    "INSERT INTO kseg.dead_letter_entry (run, run_by, server, call, "
 	    "row, user_id, message_id, status, reason, event, topic, partition, key, "
-	    "value, headers) "
+	    "value, headers, incomplete) "
 	    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::pg_catalog.json, "
-	    "$11, $12, $13, $14, $15::pg_catalog.jsonb)";
+	    "$11, $12, $13, $14, $15::pg_catalog.jsonb, $16)";
 	Oid types[] = {UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID,  TEXTOID,  TEXTOID, INT4OID,
-	               TEXTOID, TEXTOID, TEXTOID, INT4OID, BYTEAOID, BYTEAOID, TEXTOID};
+	               TEXTOID, TEXTOID, TEXTOID, INT4OID, BYTEAOID, BYTEAOID, TEXTOID, BOOLOID};
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(run->letter_desc, &TTSOpsMinimalTuple);
 	SPIPlanPtr plan = SPI_prepare(statement, lengthof(types), types);
 	Datum values[lengthof(types)] = {UUIDPGetDatum(&run->id), CStringGetTextDatum(role),
 	                                 CStringGetTextDatum(run->server), CStringGetTextDatum(run->call)};
-	char nulls[lengthof(types) + 1] = "               ";
+	char nulls[lengthof(types) + 1] = "                ";
 
 	StaticAssertStmt(lengthof(types) == 4 + KSEG_LETTER_COLUMNS, "one parameter for each column of a letter");
 	if (plan == NULL)

@@ -6,7 +6,7 @@
 #define KSEG_SEGMENT_ARGUMENTS_H
 
 #include "event/event.h"
-#include "run/arguments.h"
+#include "run/run_arguments.h"
 
 typedef struct KsegSegmentArguments
 {

@@ -14,10 +14,11 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "base/query_text.h"
+#include "base/result_set.h"
 #include "event/event.h"
 #include "event/repeat.h"
 #include "run/query.h"
-#include "run/result_set.h"
 #include "run/segment_arguments.h"
 #include "server/segment_server.h"
 

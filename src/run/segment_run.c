@@ -9,7 +9,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
-#include "run/result_set.h"
+#include "base/result_set.h"
 #include "run/run.h"
 #include "run/segment_arguments.h"
 #include "sink/segment_sink.h"

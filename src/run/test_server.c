@@ -8,10 +8,10 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "base/result_set.h"
 #include "link/link.h"
 #include "link/link_failure.h"
 #include "link/link_text.h"
-#include "run/result_set.h"
 #include "server/kafka_server.h"
 #include "server/segment_server.h"
 #include "server/server_lookup.h"

@@ -33,6 +33,7 @@ static const char *const on_error_choices[] = {"error", "null", "skip", NULL};
 static const char *const meta_choices[] = {"key",       "value",   "topic", "partition", "offset",
                                            "timestamp", "headers", "error", "op",        "before",
                                            "after",     "source",  NULL};
+static const char *const unit_choices[] = {"ms", "us", "ns", NULL};
 
 const char *
 kafka_protocol(const char *said, const char *bootstrap_servers)
@@ -284,5 +285,8 @@ const KsegOption kafka_options[] = {
     TABLE_OPTION("null", KSEG_OPTION_CHECKED, NULL, kafka_check_null),
     COLUMN_OPTION("path", KSEG_OPTION_CHECKED, NULL, kafka_check_path),
     COLUMN_OPTION("meta", KSEG_OPTION_CHOICE, meta_choices, NULL),
+    COLUMN_OPTION("unit", KSEG_OPTION_CHOICE, unit_choices, NULL),
+    /* The most is what a numeric can have behind its point. */
+    {"scale", AttributeRelationId, KSEG_OPTION_INT, 0, NULL, 0, 16383, NULL, false, NULL},
     {NULL},
 };

@@ -14,42 +14,12 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "lib/stringinfo.h"
-#include "utils/varlena.h"
 
+#include "base/near_miss.h"
 #include "server/option.h"
 
 /* Most names that are offered for a near miss to choose from: more than any table here has. */
 #define OPTION_NAMES_MAX 64
-
-/*
- * At most 4 edits and at most half the letters, as PostgreSQL's own wrappers offer (contrib/postgres_fdw/option.c); its
- * ClosestMatchState is younger than 15.
- */
-#define OPTION_NEAR_MISS 4
-
-const char *
-option_near_miss(const char *name, const char *const *names)
-{
-	int length = strlen(name);
-	int best = Min(OPTION_NEAR_MISS, length / 2) + 1;
-	const char *near = NULL;
-
-	/* varstr_levenshtein takes no longer strings, and no option has such a name. */
-	if (length == 0 || length > 255)
-		return NULL;
-	for (; *names != NULL; names++)
-	{
-		int distance =
-		    varstr_levenshtein_less_equal(name, length, *names, strlen(*names), 1, 1, 1, best - 1, true);
-
-		if (distance < best)
-		{
-			best = distance;
-			near = *names;
-		}
-	}
-	return near;
-}
 
 static const KsegOption *
 option_find(const KsegOption *table, const char *name, Oid catalog)
@@ -108,7 +78,7 @@ option_unknown(const KsegOption *table, const char *name, Oid catalog)
 		names[count++] = option->name;
 		appendStringInfo(&all, "%s%s", all.len > 0 ? ", " : "", option->name);
 	}
-	near = option_near_miss(name, names);
+	near = near_miss_find(name, names);
 	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME), errmsg("invalid option \"%s\"", name),
 	                misplaced ? errhint("%s", misplaced)
 	                : near    ? errhint("Perhaps you meant the option \"%s\".", near)
@@ -187,7 +157,7 @@ option_check_choice(const KsegOption *option, const char *value)
 	}
 	near = option_same_word(value, option->choices);
 	if (near == NULL)
-		near = option_near_miss(value, option->choices);
+		near = near_miss_find(value, option->choices);
 	option_invalid(option, value,
 	               near ? psprintf("Perhaps you meant \"%s\".", near)
 	                    : psprintf("Valid values are %s.", all.data));

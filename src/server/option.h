@@ -62,7 +62,4 @@ extern void option_hide_statement(void *argument);
 /* Fill the fields of this catalog's options in target: presets first, then what is set. Values were checked when set. */
 extern void option_read_list(const KsegOption *table, List *options, Oid catalog, void *target);
 
-/* The name among names (ends with NULL) that a typing error away from this one, or NULL. palloc's nothing. */
-extern const char *option_near_miss(const char *name, const char *const *names);
-
 #endif /* KSEG_OPTION_H */

@@ -156,7 +156,7 @@ letter_desc(void)
 	} columns[KSEG_LETTER_COLUMNS] = {{"row", INT8OID},    {"user_id", TEXTOID},   {"message_id", TEXTOID},
 	                                  {"status", INT4OID}, {"reason", TEXTOID},    {"event", TEXTOID},
 	                                  {"topic", TEXTOID},  {"partition", INT4OID}, {"key", BYTEAOID},
-	                                  {"value", BYTEAOID}, {"headers", TEXTOID}};
+	                                  {"value", BYTEAOID}, {"headers", TEXTOID},   {"incomplete", BOOLOID}};
 	TupleDesc desc = CreateTemplateTupleDesc(KSEG_LETTER_COLUMNS);
 
 	for (int i = 0; i < KSEG_LETTER_COLUMNS; i++)
@@ -170,7 +170,7 @@ letter_desc(void)
  */
 #define LETTER_DEPTH_MAX 1000
 
-static bool
+bool
 letter_is_too_deep(const char *json, Size length)
 {
 	int depth = 0;
@@ -238,6 +238,10 @@ letter_put_message(Datum *values, bool *nulls, const KsegLetter *letter)
 	letter_put_bytes(&values[KSEG_LETTER_KEY], &nulls[KSEG_LETTER_KEY], message->key);
 	letter_put_bytes(&values[KSEG_LETTER_VALUE], &nulls[KSEG_LETTER_VALUE], message->value);
 	letter_put_headers(&values[KSEG_LETTER_HEADERS], &nulls[KSEG_LETTER_HEADERS], message->headers);
+	values[KSEG_LETTER_INCOMPLETE] =
+	    BoolGetDatum((message->key.data != NULL && nulls[KSEG_LETTER_KEY]) ||
+	                 (message->value.data != NULL && nulls[KSEG_LETTER_VALUE]) ||
+	                 (message->headers.length > 0 && nulls[KSEG_LETTER_HEADERS]));
 }
 
 void
@@ -252,7 +256,8 @@ letter_keep(const KsegLetter *letter, const char *reason, Tuplestorestate *lette
 	values[KSEG_LETTER_ROW] = Int64GetDatum((int64) letter->row);
 	values[KSEG_LETTER_STATUS] = Int32GetDatum(letter->status);
 	values[KSEG_LETTER_REASON] = CStringGetTextDatum(reason);
-	nulls[KSEG_LETTER_ROW] = nulls[KSEG_LETTER_REASON] = false;
+	values[KSEG_LETTER_INCOMPLETE] = BoolGetDatum(too_large);
+	nulls[KSEG_LETTER_ROW] = nulls[KSEG_LETTER_REASON] = nulls[KSEG_LETTER_INCOMPLETE] = false;
 	nulls[KSEG_LETTER_STATUS] = !letter->rejected;
 	letter_put_text(&values[KSEG_LETTER_USER], &nulls[KSEG_LETTER_USER], letter->user,
 	                letter->user != NULL ? strlen(letter->user) : 0);

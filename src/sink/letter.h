@@ -41,13 +41,17 @@ enum
 	KSEG_LETTER_TOPIC,     /* text: this one and those that follow are NULL for Segment */
 	KSEG_LETTER_PARTITION, /* int4, NULL: by the key */
 	KSEG_LETTER_KEY, /* bytea, NULL when there is none or it is over KSEG_LETTER_EVENT_MAX; so are the next two */
-	KSEG_LETTER_VALUE,   /* bytea */
-	KSEG_LETTER_HEADERS, /* text: JSON, message_headers_show's */
+	KSEG_LETTER_VALUE,      /* bytea */
+	KSEG_LETTER_HEADERS,    /* text: JSON, message_headers_show's */
+	KSEG_LETTER_INCOMPLETE, /* bool: a part of the message was too large to be kept */
 	KSEG_LETTER_COLUMNS
 };
 
 /* More bytes are not kept: they would only fill the table, and the row is still where it came from. */
 #define KSEG_LETTER_EVENT_MAX (1024 * 1024)
+
+/* Is this JSON (or what looks like it) nested deeper than a letter keeps as json? */
+extern bool letter_is_too_deep(const char *json, Size length);
 
 extern TupleDesc letter_desc(void);
 

@@ -268,6 +268,8 @@ topic_field_read(KsegTopicField *field, const char *text, uint32 length, bool so
 	if ((field->unchecked || GetDatabaseEncoding() != PG_UTF8) &&
 	    !field_to_text(field, &text, &length, problem))
 		return false;
+	if (field->debezium != NULL && !topic_debezium_text(field->debezium, &text, &length, problem))
+		return false;
 	if (likely(topic_literal_read(field->literal, field->typmod, text, length, value)))
 		return true;
 	if (field->json && length == 4 && memcmp(text, "null", 4) == 0)

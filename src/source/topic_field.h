@@ -12,15 +12,17 @@
 #include "fmgr.h"
 #include "nodes/execnodes.h"
 
+#include "source/topic_debezium.h"
 #include "source/topic_literal.h"
 
 /* How a field becomes a value. */
 typedef struct KsegTopicField
 {
-	bool bytes;     /* bytea as the message has it: nothing to read */
-	bool unchecked; /* bytes of the message itself: nobody knows yet whether they are text */
-	bool json;      /* as it stands in a JSON value: null is no value */
-	bool record;    /* json_to_record reads it: arrays, composites, and domains over them */
+	bool bytes;                   /* bytea as the message has it: nothing to read */
+	bool unchecked;               /* bytes of the message itself: nobody knows yet whether they are text */
+	bool json;                    /* as it stands in a JSON value: null is no value */
+	const KsegDebezium *debezium; /* a member of Debezium's rows, and how it comes; NULL: no such thing */
+	bool record;                  /* json_to_record reads it: arrays, composites, and domains over them */
 	KsegLiteral literal;
 	Oid type;
 	int32 typmod;
@@ -29,17 +31,10 @@ typedef struct KsegTopicField
 	ReturnSetInfo result; /* record: what json_to_record is to return */
 } KsegTopicField;
 
-/* What is wrong with a field, palloc'd. */
-typedef struct KsegTopicProblem
-{
-	int sqlerrcode;
-	const char *reason; /* NULL: nothing is */
-} KsegTopicProblem;
-
 /* A JSON field of a type like this is wanted as it stands in the message, with quotes and escapes. */
 extern bool topic_field_is_raw(Oid type, Oid base_type);
 
-/* bytes, unchecked and json are the caller's; the rest is set here. Functions' own memory is the current context. */
+/* bytes, unchecked, json and debezium are the caller's; the rest is set here. Functions' own memory is the current context. */
 extern void topic_field_prepare(KsegTopicField *field, Oid type, Oid base_type, int32 typmod);
 
 /*

@@ -213,7 +213,7 @@ import_shape_take_json(KsegImportShape *shape, const char *json, int length)
 	                         .object_field_start = walk_field_start,
 	                         .scalar = walk_scalar};
 
-	if (pg_parse_json(kseg_compat_json_lex(json, length), &actions) != JSON_SUCCESS)
+	if (pg_parse_json(kseg_compat_json_lex(json, length, true), &actions) != JSON_SUCCESS)
 	{
 		shape->malformed++;
 		return;

@@ -13,6 +13,7 @@
 #include "optimizer/restrictinfo.h"
 
 #include "compat.h"
+#include "source/topic_feed.h"
 #include "source/topic_scan.h"
 
 /*
@@ -49,7 +50,9 @@ topic_plan_size(PlannerInfo *root, RelOptInfo *rel, Oid relation)
 
 	plan->table = topic_table_get(relation);
 	rel->fdw_private = plan;
-	if (rel->tuples < 0)
+	if (topic_feed_expected() > 0)
+		rel->tuples = topic_feed_expected();
+	else if (rel->tuples < 0)
 		rel->tuples = PLAN_ROWS_GUESS;
 	set_baserel_size_estimates(root, rel);
 	read = clauselist_selectivity(root, topic_pushdown_clauses(plan->table, rel->relid, clauses), rel->relid,

@@ -1,24 +1,18 @@
 /*
  * topic_row.c
  *	  Records into rows. See topic_row.h.
- *
- * Invariant: a record's fields are those of row->columns that have one, in the same order, because topic_row_create makes the
- * list of wants and the columns in one go.
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "link/link_text.h"
-#include "source/topic_field.h"
-#include "source/topic_row.h"
+#include "source/topic_row_parts.h"
 
 /* Most bytes of a value, and of the words about it, that an error shows: they can have megabytes. */
 #define ROW_SHOWN_VALUE  100
@@ -27,159 +21,21 @@
 /* Milliseconds from Kafka's beginning of time to PostgreSQL's. */
 #define ROW_EPOCH_MS ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000)
 
-typedef struct RowColumn
+void
+topic_row_set_report(KsegTopicRow *row, KsegRowReport report, void *argument)
 {
-	const KsegTopicColumn *column;
-	int index;      /* in values and nulls */
-	bool has_field; /* of the record; else it is of its head */
-	bool in_value;  /* a part of the value: NULL when the value is malformed */
-	KsegTopicField field;
-	Datum constant; /* the topic */
-} RowColumn;
-
-struct KsegTopicRow
-{
-	const KsegTopicTable *table;
-	RowColumn *columns;
-	int count;
-	StringInfoData wants; /* JSON */
-	uint32 fields;
-	bool soft;               /* what is wrong does not end the query */
-	int error_index;         /* of the column that shows it; -1: none */
-	StringInfoData problems; /* of the row under way */
-	bool wrong;              /* it has one */
-	uint64 skipped;
-	const KsegRecord *record; /* under way, and its column: for errors */
-	const RowColumn *current;
-};
-
-/* ---------- making a plan ---------- */
-
-static void
-row_want_paths(StringInfo wants, const RowColumn *column)
-{
-	ListCell *cell;
-	const char *comma = "";
-
-	appendStringInfo(wants, "{\"kind\":\"path\",\"raw\":%s,\"paths\":[",
-	                 column->field.json ? "true" : "false");
-	foreach (cell, column->column->paths)
-	{
-		appendStringInfoString(wants, comma);
-		topic_path_append_json(wants, lfirst(cell));
-		comma = ",";
-	}
-	appendStringInfoString(wants, "]}");
-}
-
-/* The field that this column wants of each record. */
-static void
-row_want(KsegTopicRow *row, RowColumn *column)
-{
-	if (row->fields > 0)
-		appendStringInfoChar(&row->wants, ',');
-	row->fields++;
-	column->has_field = true;
-	if (column->column->meta == KSEG_META_KEY)
-		appendStringInfoString(&row->wants, "{\"kind\":\"key\"}");
-	else if (column->column->meta == KSEG_META_HEADERS)
-		appendStringInfoString(&row->wants, "{\"kind\":\"headers\"}");
-	else if (column->column->paths != NIL)
-		row_want_paths(&row->wants, column);
-	else if (column->column->meta == KSEG_META_NONE && row->table->format == KSEG_TOPIC_CSV)
-		appendStringInfo(&row->wants, "{\"kind\":\"column\",\"column\":%u}", column->column->csv_field);
-	else
-		appendStringInfoString(&row->wants, "{\"kind\":\"value\"}");
-}
-
-static void
-row_add_field(KsegTopicRow *row, RowColumn *column)
-{
-	const KsegTopicColumn *definition = column->column;
-	KsegTopicField *field = &column->field;
-
-	column->in_value = definition->paths != NIL ||
-	                   (definition->meta == KSEG_META_NONE && row->table->format == KSEG_TOPIC_CSV);
-	/* Only what the reader has taken from a value, and the headers' JSON, is known to be text. */
-	field->unchecked = !column->in_value && definition->meta != KSEG_META_HEADERS;
-	field->bytes = field->unchecked && definition->type == BYTEAOID;
-	field->json = definition->paths != NIL && topic_field_is_raw(definition->type, definition->base_type);
-	topic_field_prepare(field, definition->type, definition->base_type, definition->typmod);
-	row_want(row, column);
-}
-
-static void
-row_add(KsegTopicRow *row, const KsegTopicColumn *definition)
-{
-	RowColumn *column = &row->columns[row->count++];
-	Oid input;
-	Oid ioparam;
-
-	column->column = definition;
-	column->index = definition->number - 1;
-	switch (definition->meta)
-	{
-		case KSEG_META_PARTITION:
-		case KSEG_META_OFFSET:
-		case KSEG_META_TIMESTAMP:
-			break;
-		case KSEG_META_TOPIC:
-			getTypeInputInfo(definition->type, &input, &ioparam);
-			column->constant =
-			    OidInputFunctionCall(input, (char *) row->table->topic, ioparam, definition->typmod);
-			break;
-		case KSEG_META_ERROR:
-			row->error_index = column->index;
-			break;
-		default:
-			row_add_field(row, column);
-	}
-}
-
-/* Are all columns needed, whatever is asked for? */
-static bool
-row_needs_all(const KsegTopicTable *table, const Bitmapset *needed)
-{
-	if (needed == NULL || table->on_error == KSEG_TOPIC_ON_ERROR_SKIP)
-		return true;
-	if (table->on_error == KSEG_TOPIC_ON_ERROR_ERROR)
-		return false;
-	for (int i = 0; i < table->column_count; i++)
-	{
-		if (!table->columns[i].dropped && table->columns[i].meta == KSEG_META_ERROR &&
-		    bms_is_member(table->columns[i].number, needed))
-			return true;
-	}
-	return false;
-}
-
-KsegTopicRow *
-topic_row_create(const KsegTopicTable *table, const Bitmapset *needed)
-{
-	KsegTopicRow *row = palloc0(sizeof(KsegTopicRow));
-	bool all = row_needs_all(table, needed);
-
-	row->table = table;
-	row->columns = palloc0(sizeof(RowColumn) * Max(table->column_count, 1));
-	row->soft = table->on_error != KSEG_TOPIC_ON_ERROR_ERROR;
-	row->error_index = -1;
-	initStringInfo(&row->problems);
-	initStringInfo(&row->wants);
-	appendStringInfoChar(&row->wants, '[');
-	for (int i = 0; i < table->column_count; i++)
-	{
-		if (!table->columns[i].dropped && (all || bms_is_member(table->columns[i].number, needed)))
-			row_add(row, &table->columns[i]);
-	}
-	appendStringInfoChar(&row->wants, ']');
-	return row;
+	if (row->table->on_error != KSEG_TOPIC_ON_ERROR_ERROR)
+		return;
+	row->soft = report != NULL;
+	row->report = report;
+	row->argument = argument;
 }
 
 void
-topic_row_request(const KsegTopicRow *row, KsegTopicRequest *request)
+topic_row_set_topic(KsegTopicRow *row, const char *topic)
 {
-	request->wants = row->wants.data;
-	request->fields = row->fields;
+	row->topic = topic != NULL ? topic : row->table->topic;
+	row->elsewhere = strcmp(row->topic, row->table->topic) != 0;
 }
 
 uint64
@@ -213,8 +69,8 @@ row_raise(const KsegTopicRow *row, const KsegTopicProblem *problem, const char *
 {
 	const KsegRecord *record = row->record;
 	char *reason = row_shorten(problem->reason, strlen(problem->reason), ROW_SHOWN_REASON);
-	char *where = psprintf("topic \"%s\", partition %d, offset " INT64_FORMAT, row->table->topic,
-	                       record->partition, record->offset);
+	char *where = psprintf("topic \"%s\", partition %d, offset " INT64_FORMAT, row->topic, record->partition,
+	                       record->offset);
 	/* Bytes that are no text are not shown as one; they are as they came, in UTF-8. */
 	bool shown = text != NULL && pg_verify_mbstr(PG_UTF8, text, length, true);
 
@@ -233,8 +89,13 @@ row_note(KsegTopicRow *row, const KsegTopicProblem *problem, const char *text, u
 {
 	if (!row->soft)
 		row_raise(row, problem, text, length);
+	if (!row->wrong)
+		row->sqlerrcode = problem->sqlerrcode;
 	row->wrong = true;
-	if (row->error_index < 0)
+	if (row->error_index < 0 && row->report == NULL)
+		return;
+	/* Many columns may be wrong for one reason: a report keeps the first ones. */
+	if (row->report != NULL && row->problems.len >= ROW_SHOWN_REASON)
 		return;
 	if (row->problems.len > 0)
 		appendStringInfoString(&row->problems, "; ");
@@ -262,22 +123,26 @@ row_error_context(void *argument)
 {
 	const KsegTopicRow *row = argument;
 
-	errcontext("topic \"%s\", partition %d, offset " INT64_FORMAT ", column \"%s\"", row->table->topic,
+	errcontext("topic \"%s\", partition %d, offset " INT64_FORMAT ", column \"%s\"", row->topic,
 	           row->record->partition, row->record->offset,
 	           row->current != NULL ? row->current->column->name : "");
 }
 
 /* ---------- a row ---------- */
 
-/* Returns false for a time that PostgreSQL's type does not reach: Kafka's are any int64. */
-static bool
-row_read_time(const KsegTopicRow *row, const RowColumn *column, Datum *value, KsegTopicProblem *problem)
+bool
+topic_row_time(int64 ms, Timestamp *time)
 {
-	int64 ms;
+	return !pg_sub_s64_overflow(ms, ROW_EPOCH_MS, &ms) && !pg_mul_s64_overflow(ms, 1000, time) &&
+	       IS_VALID_TIMESTAMP(*time);
+}
+
+static bool
+row_read_time(const KsegTopicRow *row, const KsegRowColumn *column, Datum *value, KsegTopicProblem *problem)
+{
 	Timestamp time;
 
-	if (pg_sub_s64_overflow(row->record->timestamp, ROW_EPOCH_MS, &ms) ||
-	    pg_mul_s64_overflow(ms, 1000, &time) || !IS_VALID_TIMESTAMP(time))
+	if (!topic_row_time(row->record->timestamp, &time))
 	{
 		problem->sqlerrcode = ERRCODE_DATETIME_VALUE_OUT_OF_RANGE;
 		problem->reason = "timestamp out of range";
@@ -291,7 +156,7 @@ row_read_time(const KsegTopicRow *row, const RowColumn *column, Datum *value, Ks
 
 /* A column of the record's head. */
 static bool
-row_read_head(const KsegTopicRow *row, const RowColumn *column, Datum *value, bool *null,
+row_read_head(const KsegTopicRow *row, KsegRowColumn *column, Datum *value, bool *null,
               KsegTopicProblem *problem)
 {
 	const KsegRecord *record = row->record;
@@ -306,6 +171,9 @@ row_read_head(const KsegTopicRow *row, const RowColumn *column, Datum *value, bo
 			*value = Int64GetDatum(record->offset);
 			return true;
 		case KSEG_META_TOPIC:
+			if (unlikely(row->elsewhere))
+				return topic_field_read(&column->field, row->topic, strlen(row->topic), row->soft, value,
+				                        null, problem);
 			*value = column->constant;
 			return true;
 		case KSEG_META_TIMESTAMP:
@@ -317,6 +185,16 @@ row_read_head(const KsegTopicRow *row, const RowColumn *column, Datum *value, bo
 	}
 }
 
+/* Take in the schema, of so many bytes, and return how many there are. */
+static uint32
+row_learn_schema(KsegTopicRow *row, const char *bytes, uint32 length)
+{
+	bool there = length != KSEG_NO_BYTES;
+
+	topic_debezium_schema_learn(row->schema, there ? bytes : NULL, length);
+	return there ? length : 0;
+}
+
 /* Convert column by column; a wrong one is NULL. */
 static void
 row_convert_columns(KsegTopicRow *row, Datum *values, bool *nulls)
@@ -324,9 +202,11 @@ row_convert_columns(KsegTopicRow *row, Datum *values, bool *nulls)
 	const char *bytes = (const char *) row->record->bytes;
 	uint32 field = 0;
 
+	if (row->schema != NULL)
+		bytes += row_learn_schema(row, bytes, kseg_record_length(row->record, field++));
 	for (int i = 0; i < row->count; i++)
 	{
-		RowColumn *column = &row->columns[i];
+		KsegRowColumn *column = &row->columns[i];
 		Datum *value = &values[column->index];
 		bool *null = &nulls[column->index];
 		KsegTopicProblem problem;
@@ -352,6 +232,19 @@ row_convert_columns(KsegTopicRow *row, Datum *values, bool *nulls)
 	}
 }
 
+/* An input function's words may have a line of the message in them. */
+static void
+row_report(KsegTopicRow *row)
+{
+	for (char *at = row->problems.data; *at != '\0'; at++)
+	{
+		if ((unsigned char) *at < ' ')
+			*at = ' ';
+	}
+	row->report(row->argument, row->sqlerrcode, row->problems.data);
+	resetStringInfo(&row->problems);
+}
+
 bool
 topic_row_convert(KsegTopicRow *row, const KsegRecord *record, Datum *values, bool *nulls)
 {
@@ -369,6 +262,11 @@ topic_row_convert(KsegTopicRow *row, const KsegRecord *record, Datum *values, bo
 	error_context_stack = callback.previous;
 	if (likely(!row->wrong))
 		return true;
+	if (row->report != NULL)
+	{
+		row_report(row);
+		return false;
+	}
 	if (row->error_index >= 0)
 	{
 		values[row->error_index] = CStringGetTextDatum(row->problems.data);

@@ -6,6 +6,8 @@
  * or when it ends. A scan that is done again reads the same offsets again: what was the end of the topic stays its end, whatever
  * has been produced meanwhile. When the conditions' values have changed (a lateral join), it reads what they say now, up to the
  * ends that it has seen before.
+ *
+ * While a stream applies a batch there is a feed (topic_feed.h) for its table, and a scan gives the batch's records.
  */
 #include "postgres.h"
 
@@ -52,20 +54,48 @@ scan_needed(List *numbers)
 	return needed;
 }
 
+/* The batch has the columns that the stream's plan needed when the reading began: a plan that needs others came about since. */
+static void
+scan_begin_feed(KsegTopicScan *scan, ForeignScanState *node, KsegTopicFeed *feed, const List *numbers)
+{
+	ListCell *cell;
+	bool fits = feed->table->column_count == node->ss.ss_ScanTupleSlot->tts_tupleDescriptor->natts;
+
+	foreach (cell, numbers)
+		fits = fits && bms_is_member(lfirst_int(cell), feed->needed);
+	if (!fits)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the stream's plan has changed"),
+		                errdetail("It needs columns of foreign table \"%s\" that were not read.",
+		                          feed->table->name)));
+	scan->feed = feed;
+	scan->fed = feed->from;
+	scan->table = unconstify(KsegTopicTable *, feed->table);
+	scan->row = feed->row;
+}
+
 void
 topic_scan_begin(ForeignScanState *node, int flags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	Oid relation = RelationGetRelid(node->ss.ss_currentRelation);
 	KsegTopicScan *scan = palloc0(sizeof(KsegTopicScan));
+	List *numbers = list_nth(plan->fdw_private, KSEG_PLAN_NEEDED);
+	bool explained = (flags & EXEC_FLAG_EXPLAIN_ONLY) != 0;
+	KsegTopicFeed *feed = explained ? NULL : topic_feed_get(relation);
 
 	scan->context = CurrentMemoryContext;
-	scan->table = topic_table_get(RelationGetRelid(node->ss.ss_currentRelation));
 	scan->conditions = list_nth(plan->fdw_private, KSEG_PLAN_CONDITIONS);
 	node->fdw_state = scan;
-	if (flags & EXEC_FLAG_EXPLAIN_ONLY)
+	if (feed != NULL)
+		scan_begin_feed(scan, node, feed, numbers);
+	else
+		scan->table = topic_table_get(relation);
+	if (explained)
 		return;
 	scan->row_context = AllocSetContextCreate(scan->context, "kseg topic row", ALLOCSET_DEFAULT_SIZES);
-	scan->row = topic_row_create(scan->table, scan_needed(list_nth(plan->fdw_private, KSEG_PLAN_NEEDED)));
+	if (feed != NULL)
+		return;
+	scan->row = topic_row_create(scan->table, scan_needed(numbers));
 	scan->operands = ExecInitExprList(plan->fdw_exprs, &node->ss.ps);
 	scan->user = kseg_compat_scan_user(node);
 	scan_register(scan, node->ss.ps.state);
@@ -276,6 +306,32 @@ scan_next_record(KsegTopicScan *scan, ExprContext *econtext, KsegRecord *record)
 	return more;
 }
 
+/* A record of the batch as a row whose ctid is its place. */
+static TupleTableSlot *
+scan_next_fed(KsegTopicScan *scan, TupleTableSlot *slot)
+{
+	KsegTopicFeed *feed = scan->feed;
+
+	while (scan->fed < feed->to)
+	{
+		MemoryContext previous;
+		bool found;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(scan->row_context);
+		previous = MemoryContextSwitchTo(scan->row_context);
+		found = topic_feed_convert(feed, scan->fed++, slot->tts_values, slot->tts_isnull);
+		MemoryContextSwitchTo(previous);
+		if (likely(found))
+		{
+			ExecStoreVirtualTuple(slot);
+			topic_feed_tid(feed->at, &slot->tts_tid);
+			break;
+		}
+	}
+	return slot;
+}
+
 TupleTableSlot *
 topic_scan_iterate(ForeignScanState *node)
 {
@@ -285,6 +341,8 @@ topic_scan_iterate(ForeignScanState *node)
 	KsegRecord record;
 
 	ExecClearTuple(slot);
+	if (scan->feed != NULL)
+		return scan_next_fed(scan, slot);
 	while (!found && scan_next_record(scan, node->ss.ps.ps_ExprContext, &record))
 	{
 		MemoryContext previous;
@@ -310,6 +368,8 @@ topic_scan_again(ForeignScanState *node)
 
 	scan_close(scan);
 	scan->ended = false;
+	if (scan->feed != NULL)
+		scan->fed = scan->feed->from;
 }
 
 void

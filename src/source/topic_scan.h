@@ -13,6 +13,7 @@
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
 
+#include "source/topic_feed.h"
 #include "source/topic_pushdown.h"
 #include "source/topic_row.h"
 #include "source/topic_table.h"
@@ -33,6 +34,8 @@ typedef struct KsegTopicScan
 	MemoryContext row_context; /* one row's */
 	KsegTopicTable *table;
 	KsegTopicRow *row;
+	KsegTopicFeed *feed; /* a stream's batch is shown; NULL: the topic itself */
+	int fed;             /* the next record of it */
 	List *conditions;
 	List *operands;          /* of ExprState */
 	Oid user;                /* whose rights and mapping are used */

@@ -22,6 +22,9 @@ static const char *const meta_names[] = {"",       "key",       "value",   "topi
                                          "offset", "timestamp", "headers", "error", "op",
                                          "before", "after",     "source"};
 
+static const char *const unit_names[] = {"ms", "us", "ns"};
+static const int64 unit_per_second[] = {1000, 1000000, 1000000000};
+
 /* Types that a kind of metadata fits into; InvalidOid first: any type, through its input function. */
 #define META_TYPES_MAX 2
 static const struct
@@ -230,6 +233,29 @@ column_read_meta(const KsegTopicTable *table, KsegTopicColumn *column, const cha
 	column->paths = column_envelope_paths(column);
 }
 
+/* Options that say how Debezium writes a value, where messages come without a schema that would say it. */
+static void
+column_read_debezium(const KsegTopicTable *table, KsegTopicColumn *column, const char *scale,
+                     const char *unit)
+{
+	KsegDebeziumKind kind = topic_debezium_of_column(column).kind;
+	bool timed =
+	    kind == KSEG_DEBEZIUM_TIME || kind == KSEG_DEBEZIUM_TIMESTAMP || kind == KSEG_DEBEZIUM_INTERVAL;
+
+	if ((scale != NULL || unit != NULL) &&
+	    (table->format != KSEG_TOPIC_DEBEZIUM || column->meta != KSEG_META_NONE))
+		column_invalid(table, column, psprintf("has the option %s", scale != NULL ? "scale" : "unit"),
+		               "It is for members of rows in the format debezium.");
+	if (scale != NULL && kind != KSEG_DEBEZIUM_NUMERIC)
+		column_invalid(table, column, "has the option scale", "It is for columns of type numeric.");
+	if (unit != NULL && !timed)
+		column_invalid(table, column, "has the option unit",
+		               "It is for columns of type time, timestamp and interval.");
+	column->scale = scale != NULL ? pg_strtoint32(scale) : KSEG_DEBEZIUM_NO_SCALE;
+	if (unit != NULL)
+		column->per_second = unit_per_second[table_choice("unit", unit, unit_names, lengthof(unit_names))];
+}
+
 /* Whatever is wrong with an option's text: which column's. */
 static void
 column_error_context(void *argument)
@@ -246,6 +272,8 @@ column_read(const KsegTopicTable *table, KsegTopicColumn *column, Form_pg_attrib
 	List *options = GetForeignColumnOptions(table->relation, attribute->attnum);
 	const char *path = NULL;
 	const char *meta = NULL;
+	const char *scale = NULL;
+	const char *unit = NULL;
 	const char *names[] = {NameStr(attribute->attname), table->name};
 	ErrorContextCallback callback = {
 	    .previous = error_context_stack, .callback = column_error_context, .arg = names};
@@ -259,6 +287,10 @@ column_read(const KsegTopicTable *table, KsegTopicColumn *column, Form_pg_attrib
 			path = defGetString(element);
 		else if (strcmp(element->defname, "meta") == 0)
 			meta = defGetString(element);
+		else if (strcmp(element->defname, "scale") == 0)
+			scale = defGetString(element);
+		else if (strcmp(element->defname, "unit") == 0)
+			unit = defGetString(element);
 	}
 	column->name = pstrdup(NameStr(attribute->attname));
 	column->type = attribute->atttypid;
@@ -269,6 +301,7 @@ column_read(const KsegTopicTable *table, KsegTopicColumn *column, Form_pg_attrib
 		column_read_meta(table, column, meta, path);
 	else
 		column_read_path(table, column, path, (*ordinal)++);
+	column_read_debezium(table, column, scale, unit);
 	error_context_stack = callback.previous;
 	column_check_type(table, column);
 }
@@ -288,6 +321,12 @@ table_check_value_columns(const KsegTopicTable *table, int value_columns)
 	                       value_columns),
 	                errdetail("In the format %s exactly one column takes it.", format_names[table->format]),
 	                errhint("Columns for anything else of a message have the option meta.")));
+}
+
+KsegDebezium
+topic_debezium_of_column(const KsegTopicColumn *column)
+{
+	return topic_debezium_of_type(column->base_type, column->typmod, column->per_second, column->scale);
 }
 
 KsegTopicTable *

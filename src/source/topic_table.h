@@ -14,6 +14,7 @@
 #include "nodes/pg_list.h"
 
 #include "server/topic_path.h"
+#include "source/topic_debezium.h"
 
 typedef enum KsegTopicFormat
 {
@@ -66,6 +67,8 @@ typedef struct KsegTopicColumn
 	 * option; debezium's lead through its envelope. NIL otherwise.
 	 */
 	List *paths;
+	int64 per_second; /* debezium: what numbers of a time count, by the option unit; 0: not said */
+	int scale; /* debezium: of decimals that come as bytes, by the option; KSEG_DEBEZIUM_NO_SCALE: not said */
 } KsegTopicColumn;
 
 typedef struct KsegTopicTable
@@ -89,6 +92,9 @@ typedef struct KsegTopicTable
  * the value, an option that the format has no use for; 22023 a path that is none; HV00J no topic.
  */
 extern KsegTopicTable *topic_table_get(Oid relation);
+
+/* How the column's values come, without a schema. */
+extern KsegDebezium topic_debezium_of_column(const KsegTopicColumn *column);
 
 /* The word for it in the options: "json", "offset", … For messages. */
 extern const char *topic_format_name(KsegTopicFormat format);

@@ -9,7 +9,7 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-#include "run/result_set.h"
+#include "base/result_set.h"
 
 ReturnSetInfo *
 result_set_begin(FunctionCallInfo fcinfo)

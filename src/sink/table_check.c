@@ -1,0 +1,441 @@
+/*
+ * table_check.c
+ *	  Can the rows of this query go into this table? table_statement_check of table_statement.h.
+ *
+ * What can be said in the user's own words is checked here, column by column; then the statement is planned and its executor is started as
+ * EXPLAIN does it, without running anything: what PostgreSQL itself has against it, rights first, it says there.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_inherits.h"
+#include "commands/trigger.h"
+#include "executor/execdesc.h"
+#include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/dest.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "base/near_miss.h"
+#include "base/query_text.h"
+#include "sink/table_key.h"
+#include "sink/table_order.h"
+#include "sink/table_statement.h"
+
+/* ---------- the target ---------- */
+
+static void
+check_target_refused(Relation target, const char *detail)
+{
+	ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+	                errmsg("rows of a stream cannot go into \"%s\"", RelationGetRelationName(target)),
+	                errdetail("%s", detail),
+	                errhint("Name a table of this database, or a view that takes INSERT.")));
+}
+
+/* Rows and the stream's position must commit together, so every place that rows may go to is this database's own. */
+static void
+check_target_partitions(Relation target)
+{
+	List *partitions = find_all_inheritors(RelationGetRelid(target), AccessShareLock, NULL);
+	ListCell *cell;
+
+	foreach (cell, partitions)
+	{
+		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
+			check_target_refused(target,
+			                     psprintf("Its partition \"%s\" is a foreign table: another server's rows do "
+			                              "not commit together with the stream's position.",
+			                              get_rel_name(lfirst_oid(cell))));
+	}
+}
+
+static void
+check_target(Relation target)
+{
+	switch (target->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_VIEW:
+			break;
+		case RELKIND_PARTITIONED_TABLE:
+			check_target_partitions(target);
+			break;
+		case RELKIND_FOREIGN_TABLE:
+			check_target_refused(target,
+			                     "It is a foreign table: another server's rows do not commit together "
+			                     "with the stream's position.");
+			break;
+		default:
+			check_target_refused(target, "It is no table.");
+	}
+	if (IsSystemRelation(target) || RelationGetNamespace(target) == get_namespace_oid("kseg", true))
+		check_target_refused(target, "It is a system table, or one of kseg's own.");
+	if (RelationUsesLocalBuffers(target) || isAnyTempNamespace(RelationGetNamespace(target)))
+		check_target_refused(target, "It is temporary: only the session that made it sees it.");
+}
+
+/* ---------- columns ---------- */
+
+/* Ends with NULL. */
+static const char **
+check_column_names(Relation target)
+{
+	TupleDesc desc = RelationGetDescr(target);
+	const char **names = palloc0(sizeof(char *) * (desc->natts + 1));
+	int count = 0;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			names[count++] = NameStr(TupleDescAttr(desc, i)->attname);
+	}
+	return names;
+}
+
+static void
+check_column_missing(Relation target, const char *column)
+{
+	const char *near = near_miss_find(column, check_column_names(target));
+
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+	                errmsg("column \"%s\" of the query is none of table \"%s\"", column,
+	                       RelationGetRelationName(target)),
+	                near != NULL
+	                    ? errhint("Perhaps you meant the column \"%s\": name it with AS in the query.", near)
+	                    : errhint("Name the query's columns as the table's, with AS, or leave it out.")));
+}
+
+static void
+check_column_is_written(Relation target, Form_pg_attribute attribute)
+{
+	const char *name = NameStr(attribute->attname);
+
+	if (attribute->attgenerated != '\0')
+		ereport(ERROR,
+		        (errcode(ERRCODE_GENERATED_ALWAYS),
+		         errmsg("column \"%s\" of table \"%s\" is generated", name, RelationGetRelationName(target)),
+		         errdetail("Its value is computed from other columns."),
+		         errhint("Leave it out of the query.")));
+	if (attribute->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
+		ereport(
+		    ERROR,
+		    (errcode(ERRCODE_GENERATED_ALWAYS),
+		     errmsg("column \"%s\" of table \"%s\" is an identity column that is always generated", name,
+		            RelationGetRelationName(target)),
+		     errhint("Leave it out of the query, or ALTER TABLE %s ALTER COLUMN %s SET GENERATED BY DEFAULT.",
+		             quote_identifier(RelationGetRelationName(target)), quote_identifier(name))));
+}
+
+static void
+check_column(Relation target, const char *column, Oid type)
+{
+	AttrNumber number = get_attnum(RelationGetRelid(target), column);
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(target), number - 1);
+
+	check_column_is_written(target, attribute);
+	if (!can_coerce_type(1, &type, &attribute->atttypid, COERCION_ASSIGNMENT))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+		                errmsg("column \"%s\" of table \"%s\" is of type %s but the query's is of type %s",
+		                       column, RelationGetRelationName(target),
+		                       format_type_with_typemod(attribute->atttypid, attribute->atttypmod),
+		                       format_type_be(type)),
+		                errhint("Cast it in the query: (...)::%s AS %s.",
+		                        format_type_with_typemod(attribute->atttypid, attribute->atttypmod),
+		                        quote_identifier(column))));
+}
+
+static bool
+check_list_has(List *names, const char *name)
+{
+	ListCell *cell;
+
+	foreach (cell, names)
+	{
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+check_column_name(const KsegTableRequest *request, const ListCell *cell)
+{
+	const char *name = lfirst(cell);
+
+	if (strcmp(name, KSEG_TABLE_AT) == 0 || strcmp(name, "kseg_gone") == 0)
+		ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME),
+		                errmsg("the query has a column \"%s\", a name that kseg needs", name),
+		                errhint("Name it otherwise, with AS.")));
+	for (const ListCell *other = list_head(request->columns); other != cell;
+	     other = lnext(request->columns, other))
+	{
+		if (strcmp(lfirst(other), name) == 0)
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
+			                errmsg("the query has the column \"%s\" more than once", name),
+			                errhint("Name its columns with AS.")));
+	}
+}
+
+/* used: the columns that delete_when uses. */
+static void
+check_columns(const KsegTableRequest *request, Relation target, List *used)
+{
+	ListCell *cell;
+	ListCell *type;
+	int written = 0;
+
+	forboth(cell, request->columns, type, request->types)
+	{
+		check_column_name(request, cell);
+		if (get_attnum(RelationGetRelid(target), lfirst(cell)) > 0)
+		{
+			check_column(target, lfirst(cell), lfirst_oid(type));
+			written++;
+		}
+		else if (!check_list_has(used, lfirst(cell)))
+			check_column_missing(target, lfirst(cell));
+	}
+	if (written == 0)
+		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+		                errmsg("the query has no column for table \"%s\"", RelationGetRelationName(target))));
+}
+
+/* A BEFORE trigger may fill what the query does not. A view's columns and rules know better than this. */
+static void
+check_columns_complete(const KsegTableRequest *request, Relation target)
+{
+	TupleDesc desc = RelationGetDescr(target);
+
+	if (target->rd_rel->relkind == RELKIND_VIEW ||
+	    (target->trigdesc != NULL && target->trigdesc->trig_insert_before_row))
+		return;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (attribute->attisdropped || !attribute->attnotnull || attribute->attgenerated != '\0' ||
+		    attribute->attidentity != '\0' || check_list_has(request->columns, NameStr(attribute->attname)) ||
+		    build_column_default(target, i + 1) != NULL)
+			continue;
+		ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION),
+		                errmsg("the query has no column \"%s\", which table \"%s\" needs",
+		                       NameStr(attribute->attname), RelationGetRelationName(target)),
+		                errdetail("The column is NOT NULL and has no default."),
+		                errhint("Add it to the query, or give the column a default.")));
+	}
+}
+
+/* ---------- the key ---------- */
+
+static void
+check_key_is_used(const KsegTableRequest *request)
+{
+	if (request->key == NIL && request->on_conflict != KSEG_TABLE_CONFLICT_ERROR)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("on_conflict needs a key"),
+		                errdetail("It says what becomes of a row whose key is there already."),
+		                errhint("Name the columns of a unique index: key => '{...}'.")));
+	if (request->delete_when != NULL && request->key == NIL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("delete_when needs a key"),
+		                errdetail("Rows to delete are found by it."),
+		                errhint("Name the columns of a unique index: key => '{...}'.")));
+	if (request->delete_when != NULL && request->on_conflict != KSEG_TABLE_CONFLICT_UPDATE)
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		         errmsg("delete_when needs on_conflict => 'update'"),
+		         errdetail("Of several messages with the same key the last one decides what becomes of "
+		                   "the row.")));
+}
+
+static void
+check_key_column(const KsegTableRequest *request, const ListCell *cell)
+{
+	const char *name = lfirst(cell);
+
+	if (!check_list_has(request->columns, name))
+	{
+		const char **names = palloc0(sizeof(char *) * (list_length(request->columns) + 1));
+		const char *near;
+
+		for (int i = 0; i < list_length(request->columns); i++)
+			names[i] = list_nth(request->columns, i);
+		near = near_miss_find(name, names);
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+		                errmsg("the query has no column \"%s\", which is in the key", name),
+		                near != NULL ? errhint("Perhaps you meant \"%s\".", near)
+		                             : errhint("Add it to the query.")));
+	}
+	for (const ListCell *other = list_head(request->key); other != cell; other = lnext(request->key, other))
+	{
+		if (strcmp(lfirst(other), name) == 0)
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
+			                errmsg("the key has the column \"%s\" more than once", name)));
+	}
+}
+
+static char *
+check_key_list(List *key)
+{
+	StringInfoData text;
+	ListCell *cell;
+
+	initStringInfo(&text);
+	foreach (cell, key)
+		appendStringInfo(&text, "%s%s", cell == list_head(key) ? "" : ", ", quote_identifier(lfirst(cell)));
+	return text.data;
+}
+
+static void
+check_key(const KsegTableRequest *request, Relation target)
+{
+	ListCell *cell;
+
+	foreach (cell, request->key)
+	{
+		check_key_column(request, cell);
+		/* Only delete_when used it, so far. */
+		if (get_attnum(RelationGetRelid(target), lfirst(cell)) <= 0)
+			check_column_missing(target, lfirst(cell));
+	}
+	if (request->key == NIL || target->rd_rel->relkind == RELKIND_VIEW ||
+	    OidIsValid(table_key_index(RelationGetRelid(target), request->key)))
+		return;
+	ereport(
+	    ERROR,
+	    (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+	     errmsg("table \"%s\" has no unique index over exactly the columns of the key (%s)",
+	            RelationGetRelationName(target), check_key_list(request->key)),
+	     errdetail("Partial indexes, indexes over expressions, deferrable and invalid ones do not count."),
+	     errhint("CREATE UNIQUE INDEX ON %s (%s), or name the columns of another one.",
+	             quote_identifier(RelationGetRelationName(target)), check_key_list(request->key))));
+}
+
+/* ---------- delete_when ---------- */
+
+static List *
+check_used_columns(const KsegTableRequest *request, Node *expression)
+{
+	List *used = NIL;
+	ListCell *cell;
+
+	foreach (cell, pull_vars_of_level(expression, 0))
+	{
+		const Var *var = lfirst_node(Var, cell);
+
+		/* 0: all of them at once. */
+		if (var->varattno == InvalidAttrNumber)
+			return request->columns;
+		used = lappend(used, list_nth(request->columns, var->varattno - 1));
+	}
+	return used;
+}
+
+/* Returns the names of the query's columns that it uses. */
+static List *
+check_delete_when(const KsegTableRequest *request)
+{
+	Query *query;
+	Node *expression;
+
+	if (request->delete_when == NULL)
+		return NIL;
+	query_check_expression(request->delete_when, "delete_when");
+	query = query_analyze(
+	    psprintf("SELECT (\n%s\n) FROM (\n%s\n) " KSEG_TABLE_QUERY, request->delete_when, request->query));
+	expression = (Node *) linitial_node(TargetEntry, query->targetList)->expr;
+	if (query->hasAggs || query->hasWindowFuncs || query->hasTargetSRFs)
+		ereport(ERROR, (errcode(ERRCODE_GROUPING_ERROR),
+		                errmsg("delete_when must not have aggregate, window or set-returning functions")));
+	if (exprType(expression) != BOOLOID)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+		                errmsg("delete_when must be boolean, not %s", format_type_be(exprType(expression)))));
+	return check_used_columns(request, expression);
+}
+
+/* ---------- the plan ---------- */
+
+/* A view leads to its table only in the plan. */
+static void
+check_plan_targets(const PlannedStmt *plan)
+{
+	ListCell *cell;
+
+	foreach (cell, plan->resultRelations)
+	{
+		const RangeTblEntry *entry = rt_fetch(lfirst_int(cell), plan->rtable);
+
+		if (entry->relkind == RELKIND_FOREIGN_TABLE)
+			ereport(ERROR,
+			        (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			         errmsg("rows of a stream cannot go into \"%s\"", get_rel_name(entry->relid)),
+			         errdetail("It is a foreign table: another server's rows do not commit together with the "
+			                   "stream's position.")));
+	}
+}
+
+static void
+check_plan(PlannedStmt *plan, const char *text)
+{
+	QueryDesc *desc;
+
+	check_plan_targets(plan);
+	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot, None_Receiver, NULL, NULL, 0);
+	ExecutorStart(desc, EXEC_FLAG_EXPLAIN_ONLY);
+	ExecutorEnd(desc);
+	FreeQueryDesc(desc);
+}
+
+static void
+check_statement(const KsegTableRequest *request, bool last_wins)
+{
+	SPIPlanPtr prepared = table_statement_prepare(request, last_wins);
+	CachedPlan *cached = SPI_plan_get_cached_plan(prepared);
+	ListCell *cell;
+
+	if (cached == NULL)
+		elog(ERROR, "the statement has no plan");
+	foreach (cell, cached->stmt_list)
+	{
+		PlannedStmt *plan = lfirst_node(PlannedStmt, cell);
+
+		if (plan->commandType != CMD_UTILITY)
+			check_plan(plan, table_statement_build(request, last_wins));
+	}
+	/* The reference of a plan that is not kept belongs to no resource owner. */
+	ReleaseCachedPlan(cached, NULL);
+	SPI_freeplan(prepared);
+}
+
+void
+table_statement_check(const KsegTableRequest *request)
+{
+	Relation target = table_open(request->target, AccessShareLock);
+	List *used;
+
+	check_target(target);
+	check_key_is_used(request);
+	used = check_delete_when(request);
+	check_columns(request, target, used);
+	check_key(request, target);
+	check_columns_complete(request, target);
+	table_close(target, NoLock);
+	SPI_connect();
+	if (request->delete_when == NULL)
+		check_statement(request, false);
+	if (request->on_conflict == KSEG_TABLE_CONFLICT_UPDATE)
+		check_statement(request, true);
+	SPI_finish();
+}

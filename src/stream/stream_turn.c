@@ -1,0 +1,214 @@
+/*
+ * stream_turn.c
+ *	  One turn of reading: what has come is taken, until a batch is due. See stream_work.h.
+ *
+ * No transaction is open while anything is waited for.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "stream/stream_slot.h"
+#include "stream/stream_work.h"
+
+/* A batch's bytes: a batch of large messages is applied before it is full. With what the courier holds, it bounds a worker's memory. */
+#define TURN_BATCH_BYTES (16 * 1024 * 1024)
+
+/*
+ * Positions that have moved without records (the markers of transactions, what compaction has removed) are stored with the next batch, or by
+ * themselves after so long: a stream that is otherwise idle writes nothing for each transaction of others.
+ */
+#define TURN_IDLE_MS 10000
+
+/* Statistics that a batch could not report, because the last report was less than a second ago, are reported after this. */
+#define TURN_STAT_MS 1000
+
+/* How often dead letters that are too old are looked for: their age is given in days. */
+#define TURN_FORGET_MS       (3600 * 1000)
+#define TURN_FORGET_AGAIN_MS (60 * 1000)
+
+void
+stream_turn_sleep(long timeout_ms)
+{
+	static uint32 event;
+	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout_ms >= 0 ? WL_TIMEOUT : 0);
+
+	if (event == 0)
+		event = kseg_compat_wait_event("KsegStreamRetry");
+	(void) WaitLatch(MyLatch, events, timeout_ms, event);
+	ResetLatch(MyLatch);
+}
+
+/* ---------- what there is ---------- */
+
+static bool
+turn_is_full(const KsegStreamWork *work)
+{
+	return work->batch->count >= work->entry->batch_rows || work->batch->bytes >= TURN_BATCH_BYTES;
+}
+
+/* It runs when the courier has said which partitions there are; what failed before is over with the first batch only. */
+static void
+turn_note_running(KsegStreamWork *work)
+{
+	int count;
+	bool known;
+
+	if (work->running)
+		return;
+	(void) topic_follow_partitions(work->follow, &count, &known);
+	if (!known)
+		return;
+	stream_slot_set_running();
+	work->running = true;
+	stream_tell_opened(work);
+}
+
+/* Take what has come into the batch. */
+static void
+turn_take(KsegStreamWork *work)
+{
+	KsegFrame frame;
+
+	while (!turn_is_full(work) && topic_follow_poll(work->follow, &frame))
+	{
+		if (work->batch->count == 0)
+			work->batch_begun = GetCurrentTimestamp();
+		topic_batch_add(work->batch, &frame);
+	}
+	stream_take_partitions(work);
+	stream_slot_set_trouble(topic_follow_trouble(work->follow));
+	turn_note_running(work);
+}
+
+/* Has the courier come further than what is stored? Without records in the batch that is progress of its own. */
+static bool
+turn_has_progress(const KsegStreamWork *work)
+{
+	int count;
+	bool known;
+	const KsegFollowPartition *partitions = topic_follow_partitions(work->follow, &count, &known);
+
+	for (int i = 0; i < work->settled_count; i++)
+	{
+		if (partitions[i].next > work->settled[i].next)
+			return true;
+	}
+	return false;
+}
+
+int64
+stream_turn_lag(const KsegStreamWork *work)
+{
+	int count;
+	bool known;
+	const KsegFollowPartition *partitions = topic_follow_partitions(work->follow, &count, &known);
+	int64 lag = 0;
+
+	for (int i = 0; i < work->settled_count; i++)
+	{
+		if (partitions[i].end < 0)
+			return -1;
+		lag += Max(partitions[i].end - work->settled[i].next, 0);
+	}
+	return known ? lag : -1;
+}
+
+/*
+ * Dead letters that are older than their retention, once an hour, by a stream that makes none, too. One worker of each stream is enough.
+ * When there are more than go at once, a minute later.
+ */
+static void
+turn_forget_letters(KsegStreamWork *work)
+{
+	TimestampTz now;
+	bool all;
+
+	if (work->argument.worker != 0 || !work->running)
+		return;
+	now = GetCurrentTimestamp();
+	if (now < work->next_forget)
+		return;
+	/* Before: what fails is tried again in an hour, too. */
+	work->next_forget = TimestampTzPlusMilliseconds(now, TURN_FORGET_MS);
+	stream_transaction_begin();
+	all = stream_letter_forget();
+	stream_transaction_commit(work);
+	if (!all)
+		work->next_forget = TimestampTzPlusMilliseconds(now, TURN_FORGET_AGAIN_MS);
+}
+
+/* ---------- is a batch due? ---------- */
+
+/* Milliseconds until it is; 0: now; -1: not before something comes. */
+static long
+turn_until_due(KsegStreamWork *work)
+{
+	TimestampTz now;
+
+	if (work->batch->count > 0)
+	{
+		work->idle_since = 0;
+		if (turn_is_full(work) || work->entry->batch_interval_ms == 0)
+			return 0;
+		now = GetCurrentTimestamp();
+		return TimestampDifferenceMilliseconds(
+		    now, TimestampTzPlusMilliseconds(work->batch_begun, work->entry->batch_interval_ms));
+	}
+	if (!turn_has_progress(work))
+	{
+		work->idle_since = 0;
+		return -1;
+	}
+	now = GetCurrentTimestamp();
+	if (work->idle_since == 0)
+		work->idle_since = now;
+	return TimestampDifferenceMilliseconds(now, TimestampTzPlusMilliseconds(work->idle_since, TURN_IDLE_MS));
+}
+
+static long
+turn_until_forget(const KsegStreamWork *work)
+{
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), work->next_forget);
+}
+
+static void
+turn_wait(KsegStreamWork *work, long timeout_ms)
+{
+	if (timeout_ms < 0 && work->next_forget != 0)
+		timeout_ms = turn_until_forget(work);
+	stream_slot_set_lag(stream_turn_lag(work));
+	pgstat_report_activity(STATE_IDLE, psprintf("stream %s: waiting for messages", work->entry->name));
+	if (work->stat_pending && (timeout_ms < 0 || timeout_ms > TURN_STAT_MS))
+		timeout_ms = TURN_STAT_MS;
+	if (!topic_follow_wait(work->follow, timeout_ms) && work->stat_pending)
+	{
+		pgstat_report_stat(true);
+		work->stat_pending = false;
+	}
+}
+
+void
+stream_turn_read(KsegStreamWork *work)
+{
+	long wait;
+
+	work->phase = KSEG_PHASE_READING;
+	turn_take(work);
+	turn_forget_letters(work);
+	wait = turn_until_due(work);
+	if (wait != 0)
+	{
+		turn_wait(work, wait);
+		return;
+	}
+	work->idle_since = 0;
+	work->applying = true;
+	stream_tries_begin(&work->tries, work->batch->count);
+	stream_apply(work);
+}
