@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = (
-    qw(new_cluster private_installation session start_sandbox raw_server silent_server wait_for wait_until_gone
+    qw(new_cluster private_installation fault_installation session start_sandbox raw_server silent_server wait_for wait_until_gone
       processes_of couriers_of descriptors_of memory_of source_file),
     @Test::More::EXPORT,
     qw(slurp_file append_to_file));
@@ -78,17 +78,33 @@ sub new_cluster
     return $node;
 }
 
-# A copy of the installation that is the test's alone, so that the courier in it can be replaced: returns what new_cluster
-# takes as new => { install_path => … }, and the courier's path. The courier that was there is beside it, as PATH.own.
-sub private_installation
+# A copy of the installation that is the test's alone, so that what is in it can be replaced (by another file: the copy's are links):
+# returns what new_cluster takes as new => { install_path => … }, and the folder of its libraries.
+sub _copied_installation
 {
     my $copy = PostgreSQL::Test::Utils::tempdir('pg');
     system('cp', '-al', "$ENV{SCRATCH}/pg/.", $copy) == 0 or die "could not copy the installation";
     my ($bin) = $ENV{KSEG_BIN} =~ m{^\Q$ENV{SCRATCH}\E/pg/(.*)/bin/?$} or die "KSEG_BIN is elsewhere: $ENV{KSEG_BIN}";
-    chomp(my $courier = `'$copy/$bin/bin/pg_config' --pkglibdir`);
-    $courier .= '/kseg-courier';
+    chomp(my $libraries = `'$copy/$bin/bin/pg_config' --pkglibdir`);
+    return ("$copy/$bin", $libraries);
+}
+
+# One whose courier can be replaced: its path comes second. The courier that was there is beside it, as PATH.own.
+sub private_installation
+{
+    my ($path, $libraries) = _copied_installation();
+    my $courier = "$libraries/kseg-courier";
     rename $courier, "$courier.own" or die "could not rename $courier: $!";
-    return ("$copy/$bin", $courier);
+    return ($path, $courier);
+}
+
+# One whose kseg.so has the fault points of src/stream/stream_fault.h: a test that uses it says "needs: faults" in its first lines.
+sub fault_installation
+{
+    my ($path, $libraries) = _copied_installation();
+    unlink "$libraries/kseg.so" or die "could not remove kseg.so: $!";
+    system('cp', source_file('build/faults/kseg.so'), "$libraries/kseg.so") == 0 or die "there is no build/faults/kseg.so";
+    return $path;
 }
 
 # A psql that goes on beside the test. dbname, user (default: the cluster's); see KsegTest::Session.

@@ -1,5 +1,5 @@
 # What README.md shows is what happens: every SQL block of it is run, in order, against the sandbox; the JSON that it shows is
-# the JSON that comes; its options and arguments are those that there are. What it shows of Kafka is 079_readme_kafka.pl's.
+# the JSON that comes; its options and arguments are those that there are. What it shows of Kafka is 079_readme_kafka.pl's, of streams 089_readme_streams.pl's.
 use strict;
 use warnings;
 use Encode qw(encode_utf8);
@@ -29,6 +29,7 @@ my $psql = session($node);
 # The blocks of code, in order: [ language, text ].
 my @blocks;
 (my $segments = $readme) =~ s/^## Kafka\n.*?(?=^## )//ms or die 'README has no part about Kafka';
+$segments =~ s/^## Streams.*?(?=^## )//ms or die 'README has no part about streams';
 push @blocks, [ $1, $2 ] while $segments =~ /^```(\w*)\n(.*?)^```$/msg;
 my @sql = grep { $_->[0] eq 'sql' } @blocks;
 

@@ -133,7 +133,7 @@ subtest 'TLS and passwords' => sub {
         my ($name, $why, @arguments) = @_;
         my ($out, $err) = ('', '');
         my $kcat = IPC::Run::start([ 'kcat', '-L', '-m', 60, @arguments ], '<', \'', '>', \$out, '2>', \$err);
-        eval { wait_for("kcat refused: $name", sub { $kcat->pump_nb if $kcat->pumpable; return ($err =~ $why, $err) }) };
+        eval { wait_for("kcat refused: $name", sub { $kcat->pump_nb if $kcat->pumpable; return (scalar($err =~ $why), $err) }) };
         my $failure = $@;
         $kcat->signal('KILL');       # asked for metadata it does not hear TERM
         $kcat->finish;

@@ -135,7 +135,7 @@ subtest 'a broker on this machine that sends its clients elsewhere' => sub {
     my $lying = kafka_broker(set => { 'advertised.listeners' => 'PLAINTEXT://192.0.2.1:9092', 'auto.create.topics.enable' => 'true' });
     wait_for('a topic with a leader', sub {
         my $said = $lying->kcat([ '-L', '-t', 'far', '-X', 'allow.auto.create.topics=true' ]);
-        return ($said->{out} =~ /partition 0, leader \d/, $said->{out} . $said->{err});
+        return (scalar($said->{out} =~ /partition 0, leader \d/), $said->{out} . $said->{err});
     });
     for my $transactional ('false', 'true')
     {

@@ -1,0 +1,152 @@
+# needs: kafka
+# Several workers of a stream, several streams, and several sessions that tell them things while messages come: each message arrives once,
+# whatever they were told, and what they are told last is what they do.
+use strict;
+use warnings;
+use KsegTest;
+use KsegKafka;
+use KsegKafkaRun ();
+use KsegStream;
+use Time::HiRes qw(time);
+
+my $kafka = kafka_broker();
+my $node  = stream_cluster('workers', settings => { max_worker_processes => 60, 'kseg.max_stream_workers' => 48 });
+KsegKafkaRun::connect_kafka($node, $kafka);
+my $topic = $kafka->create_topic($kafka->topic_unique, partitions => 7);
+my $flow  = session($node);
+my $sent  = 0;
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+# So many more messages, in the course of some seconds, beside what the test does; flow_ended waits for the last.
+sub flow
+{
+    my ($count, $seconds) = @_;
+    my ($first, $last) = ($sent + 1, $sent + $count);
+    my $pause = $seconds / ($count / 100);
+    $flow->start(KsegKafkaRun::produce(qq{SELECT g::text AS key, '{"number": ' || g || '}' AS value
+        FROM generate_series($first, $last) g, LATERAL (SELECT CASE WHEN g % 100 = 0 THEN pg_sleep($pause) END) p}, topic => $topic));
+    $sent += $count;
+    return;
+}
+
+sub flow_ended { return is($flow->finish->{err}, '', 'all messages are sent') }
+
+sub all_there
+{
+    my ($name, $words) = @_;
+    wait_for_end($node, $kafka, $name, $topic);
+    is(rows_of($node, $name), rows_are(1 .. $sent), $words);
+    return is(letters_of($node, $name), 0, 'no message was to blame');
+}
+
+topic_table($node, $kafka, $topic, $_) for qw(shared keyed);
+make_stream($node, 'shared', workers => 3, batch_rows => 300);
+
+subtest 'three workers and seven partitions' => sub {
+    flow(10_000, 0.5);
+    flow_ended();
+    all_there('shared', 'each message once');
+    is(sql(q{SELECT count(*), count(*) FILTER (WHERE messages > 0), sum(messages) FROM kseg.stream_slots()}), '3|3|10000', 'each worker has its part');
+    is(sql('SELECT count(DISTINCT part) FROM shared'), 7, 'of all partitions');
+};
+
+subtest 'more workers, fewer workers, while messages come' => sub {
+    flow(40_000, 8);
+    for my $workers (5, 1, 7, 9, 2, 3)
+    {
+        sql("SELECT kseg.alter_stream('shared', workers => $workers)");
+        wait_for("$workers workers", sub {
+            my $stream = stream_of($node, 'shared');
+            return ($stream->{workers_running} == $workers && $stream->{state} eq 'running', $stream);
+        });
+        is(sql('SELECT count(*) FROM kseg.stream_slots()'), $workers, "$workers workers run, and no other");
+    }
+    flow_ended();
+    all_there('shared', 'each message once');
+};
+
+subtest 'partitions that are added while several workers run' => sub {
+    flow(6_000, 1);
+    $kafka->grow_topic($topic, 9);
+    flow_ended();
+    flow(4_000, 1);
+    flow_ended();
+    all_there('shared', 'each message once');
+    is(sql('SELECT count(DISTINCT part) FROM shared'), 9, 'of the new ones, too');
+};
+
+subtest 'several sessions tell it things in quick succession' => sub {
+    # What resets and drops goes to a table with a key: there the same message may come again.
+    sql('ALTER TABLE keyed ADD PRIMARY KEY (number)');
+    my $create = q{SELECT kseg.stream_to_table('keyed', 'SELECT part, at, number FROM keyed_topic', 'public.keyed', key => '{number}', on_conflict => 'update', workers => 2, batch_rows => 500)};
+    sql($create);
+    flow(30_000, 6);
+    my @said = (
+        [ map { "SELECT kseg.stop_stream('shared'); SELECT kseg.start_stream('shared'); SELECT kseg.alter_stream('shared', workers => " . (1 + $_ % 4) . ')' } 1 .. 15 ],
+        [ map { "SELECT kseg.alter_stream('shared', batch_rows => " . (100 + 50 * $_) . "); SELECT kseg.stop_stream('shared'); SELECT kseg.start_stream('shared')" } 1 .. 15 ],
+        [ map { "SELECT kseg.reset_stream('keyed', 'earliest'); SELECT kseg.stop_stream('keyed'); SELECT kseg.start_stream('keyed'); SELECT kseg.alter_stream('keyed', workers => " . (1 + $_ % 3) . ')' } 1 .. 10 ],
+        [ map { "SELECT kseg.drop_stream('keyed'); $create" } 1 .. 6 ]);
+    my @sessions = map { session($node) } @said;
+    my %errors;
+    for my $round (0 .. 14)
+    {
+        my @busy = grep { $round < @{ $said[$_] } } 0 .. $#said;
+        $sessions[$_]->start($said[$_][$round]) for @busy;
+        # A stream that somebody else has just dropped is not there; nothing else may go wrong.
+        $errors{$_}++ for map { $sessions[$_]->finish->{err} =~ /ERROR:  (.*)/g } @busy;
+    }
+    is(join('; ', grep { !/^stream "keyed" (?:does not exist|already exists)/ } sort keys %errors), '', 'no error but that a stream is not there: ' . join '; ', map { "$errors{$_} times $_" } sort keys %errors);
+    flow_ended();
+    sql(q{SELECT kseg.start_stream('shared'); SELECT kseg.alter_stream('shared', workers => 2)});
+    sql(q{SELECT kseg.start_stream('keyed')});
+    all_there('shared', 'each message once');
+    wait_for_end($node, $kafka, 'keyed', $topic);
+    is(rows_of($node, 'keyed'), rows_are(1 .. $sent), 'all of them under their keys');
+    is(letters_of($node, 'keyed'), 0, 'no message was to blame');
+    wait_for("two workers", sub { my $stream = stream_of($node, 'shared'); return ($stream->{workers_running} == 2 && $stream->{state} eq 'running', $stream) });
+    is(sql('SELECT count(*) FROM kseg.position_entry p LEFT JOIN kseg.stream_entry e ON e.id = p.stream WHERE e.id IS NULL'), 0, 'no position is left of a stream that was dropped');
+    sql(q{SELECT kseg.drop_stream('keyed')});
+};
+
+subtest 'what it is told takes effect within a second' => sub {
+    my %seconds;
+    my $measure = sub {
+        my ($what, $statement, $look) = @_;
+        my $began = time;
+        sql($statement);
+        wait_for($what, $look);
+        my $took = time - $began;
+        push @{ $seconds{$what} }, $took;
+    };
+    for (1 .. 5)
+    {
+        $measure->('stop', q{SELECT kseg.stop_stream('shared')}, sub { my $state = state_of($node, 'shared'); return ($state eq 'stopped', $state) });
+        $measure->('start', q{SELECT kseg.start_stream('shared')}, sub { my $state = state_of($node, 'shared'); return ($state eq 'running', $state) });
+    }
+    for my $what (sort keys %seconds)
+    {
+        my @took = sort { $a <=> $b } @{ $seconds{$what} };
+        # The machine may be busy with other tests: the median.
+        cmp_ok($took[2], '<', 2, sprintf '%s: %.2f s, at most %.2f s', $what, @took[ 2, -1 ]);
+    }
+};
+
+subtest 'twenty streams at once' => sub {
+    sql("CREATE TABLE many_$_ (part int, at bigint, number int)") for 1 .. 20;
+    sql("SELECT kseg.stream_to_table('many_$_', 'SELECT part, at, number FROM shared_topic', 'public.many_$_')") for 1 .. 20;
+    flow(5_000, 2);
+    flow_ended();
+    all_there('shared', 'each message once');
+    wait_for_end($node, $kafka, "many_$_", $topic) for 1 .. 20;
+    my %rows = map { rows_of($node, "many_$_") => 1 } 1 .. 20;
+    is_deeply(\%rows, { rows_are(1 .. $sent) => 1 }, 'in each of the twenty as well');
+    sql("SELECT kseg.stop_stream('many_$_')") for 1 .. 20;
+    wait_for_answer($node, q{SELECT count(*) FROM kseg.stream_status WHERE state = 'stopped'}, 20);
+    wait_for_workers($node, 'postgres', 2);
+    pass('they stop, and the other one runs on');
+};
+
+is(sql('SELECT count(*) FROM kseg.dead_letter'), 0, 'no message was to blame for anything');
+
+done_testing();
