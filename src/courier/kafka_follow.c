@@ -22,6 +22,12 @@
 /* When something could not be found out it is asked again after this long; brokers answer that within milliseconds, or not. */
 #define FOLLOW_AGAIN_MS 500
 
+/*
+ * A quiet topic that was made anew with as many messages as it had gives no error, and nothing is handed over (seen with librdkafka 2.14.2):
+ * it is looked at four times a minute, too, by one small request to each leader.
+ */
+#define FOLLOW_VERIFY_MS 15000
+
 typedef struct KsegFollow
 {
 	KsegCourier *courier;
@@ -37,6 +43,7 @@ typedef struct KsegFollow
 	bool again;          /* what was heard since it was begun is to be asked about as well */
 	bool held;           /* the output was full while it asked: that nobody answered may be our own doing */
 	int64_t surveyed_ms; /* when it was begun last */
+	int64_t verified_ms; /* when it was seen last that topics are still those that they were */
 	int64_t survey_ms;   /* when it is to be begun next */
 	int64_t progress_ms; /* when PostgreSQL was told last */
 } KsegFollow;
@@ -160,7 +167,7 @@ follow_begin_survey(KsegFollow *follow, int64_t now)
 	KsegFollowSurvey *survey = &follow->survey;
 
 	/* What was handed over since an earlier survey that could not verify it, still is to be. */
-	survey->verify = survey->verify || follow->fetch.handed;
+	survey->verify = survey->verify || follow->fetch.handed || now - follow->verified_ms >= FOLLOW_VERIFY_MS;
 	follow->fetch.handed = false;
 	for (uint32_t i = 0; i < follow->set.count; i++)
 	{
@@ -183,7 +190,10 @@ follow_end_survey(KsegFollow *follow, int64_t now)
 
 	follow->surveying = false;
 	if (follow->survey.verified)
+	{
 		follow->survey.verify = false;
+		follow->verified_ms = follow->surveyed_ms;
+	}
 	follow->survey_ms = follow->surveyed_ms + follow->plan.discovery_ms;
 	if (follow->again)
 		follow_hurry(follow);
