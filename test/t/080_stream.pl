@@ -28,7 +28,7 @@ sub source
 sub values_of { return map { $json->encode($_) } @_ }
 
 # Waits until the stream has nothing left of what is in its topic, and returns its row.
-sub wait_for_end
+sub wait_until_settled
 {
     my ($name, $topic) = @_;
     my $offsets = $kafka->offsets($topic);
@@ -46,7 +46,7 @@ subtest 'every message is a row, once' => sub {
         here timestamptz DEFAULT now())');
     sql(q{SELECT kseg.stream_to_table('plain', 'SELECT part, at, number, words FROM plain_topic', 'public.plain', batch_rows => 700)});
     $kafka->produce($topic, @messages[ 10_000 .. 19_999 ]);
-    wait_for_end('plain', $topic);
+    wait_until_settled('plain', $topic);
     is(sql('SELECT count(*), count(DISTINCT (part, at)), sum(number), sum(twice), count(here), sum(length(words)) FROM plain'),
         '20000|20000|200010000|400020000|20000|990000', 'rows are the distinct offsets, and sums are equal');
     is(sql('SELECT max(c) <= 700 FROM (SELECT count(*) c FROM plain GROUP BY xmin) x'), 't', 'no transaction is larger than batch_rows');
@@ -67,12 +67,12 @@ subtest 'a stream stops where it is, and goes on there' => sub {
     sql('CREATE TABLE stops (number int)');
     sql(q{SELECT kseg.stream_to_table('stops', 'SELECT number FROM stops_topic', 'public.stops')});
     $kafka->produce($topic, numbers(1 .. 100));
-    wait_for_end('stops', $topic);
+    wait_until_settled('stops', $topic);
     sql(q{SELECT kseg.stop_stream('stops')});
     wait_for_answer($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'kseg stream' AND query LIKE '%stops%'}, 0);
     $kafka->produce($topic, numbers(101 .. 200));
     sql(q{SELECT kseg.start_stream('stops')});
-    wait_for_end('stops', $topic);
+    wait_until_settled('stops', $topic);
     is(sql('SELECT count(*), count(DISTINCT number), sum(number) FROM stops'), '200|200|20100', 'each message once');
 };
 
@@ -92,7 +92,7 @@ subtest 'keys: the last one wins, whichever batch it is in' => sub {
     sql(q{SELECT kseg.stream_to_table('keyed', 'SELECT id, version, op FROM keyed_topic', 'public.keyed', key => '{id}', on_conflict => 'update',
         delete_when => 'op = ''d''', batch_rows => 1000)});
     $kafka->produce($topic, @messages);
-    wait_for_end($_, $topic) for qw(kept keyed);
+    wait_until_settled($_, $topic) for qw(kept keyed);
     is(sql('SELECT version, count(*) FROM kept GROUP BY 1 ORDER BY 1'), "20|343\n21|29\n22|28", 'without delete_when: the last version of each key');
     is(sql('SELECT version, count(*) FROM keyed GROUP BY 1 ORDER BY 1'), "20|343\n22|28", 'with it: what was deleted last is not there, what came again is');
     is(sql('SELECT count(*) FROM kseg.dead_letter'), 0, 'and no message was to blame for a key that came twice');
@@ -106,10 +106,10 @@ subtest 'keys that the table rounds, and keys with a NULL' => sub {
     my @keys = ([ 1.004, '2026-01-01T00:00:00.2', 'a' ], [ 1.001, '2026-01-01T00:00:00.1', 'a ' ], [ 2, undef, 'b' ], [ 3, undef, 'c' ]);
     my $of = sub { my ($key, $version, $op) = @_; return { price => $keys[$key][0], at => $keys[$key][1], name => $keys[$key][2], version => $version, op => $op } };
     $kafka->produce($topic, values_of(map { $of->(@$_) } [ 0, 1, 'c' ], [ 1, 2, 'u' ], [ 2, 3, 'c' ], [ 3, 4, 'c' ]));
-    wait_for_end('rounded', $topic);
+    wait_until_settled('rounded', $topic);
     is(sql('SELECT version FROM rounded ORDER BY 1'), "2\n3\n4", 'two messages of one row in a batch: the last one');
     $kafka->produce($topic, values_of(map { $of->(@$_) } [ 0, 5, 'd' ], [ 2, 6, 'd' ]));
-    wait_for_end('rounded', $topic);
+    wait_until_settled('rounded', $topic);
     is(sql('SELECT version FROM rounded'), 4, 'a delete finds its row by the key as the table has it');
     is(sql(q{SELECT count(*) FROM kseg.dead_letter WHERE stream = 'rounded'}), 0, 'and no message was to blame');
 };
@@ -119,7 +119,7 @@ subtest 'on_conflict ignore: the first one stays' => sub {
     sql('CREATE TABLE first (id int PRIMARY KEY, version int)');
     sql(q{SELECT kseg.stream_to_table('first', 'SELECT id, version FROM first_topic', 'public.first', key => '{id}', on_conflict => 'ignore', batch_rows => 50)});
     $kafka->produce($topic, values_of(map { { id => $_ % 30, version => $_ } } 0 .. 299));
-    wait_for_end('first', $topic);
+    wait_until_settled('first', $topic);
     is(sql('SELECT count(*), max(version) FROM first'), '30|29', 'of each key');
 };
 
@@ -129,7 +129,7 @@ subtest 'the query filters and joins' => sub {
     sql('CREATE TABLE joined (name text, total numeric)');
     sql(q{SELECT kseg.stream_to_table('joined', 'SELECT c.name, t.total FROM joined_topic t JOIN customers c ON c.id = t.customer WHERE t.total > 10', 'public.joined')});
     $kafka->produce($topic, values_of(map { { customer => $_ % 100, total => $_ % 20 } } 1 .. 1000));
-    wait_for_end('joined', $topic);
+    wait_until_settled('joined', $topic);
     is(sql('SELECT count(*), count(DISTINCT name), sum(total) FROM joined'),
         sql('SELECT count(*), count(DISTINCT g % 100), sum(g % 20) FROM generate_series(1, 1000) g WHERE g % 100 BETWEEN 1 AND 50 AND g % 20 > 10'),
         'as the same query over the messages does');
@@ -149,7 +149,7 @@ subtest 'partitioned targets, triggers, foreign keys, defaults' => sub {
         CREATE CONSTRAINT TRIGGER hear AFTER INSERT ON parts DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hear();
         SELECT kseg.stream_to_table('parts', 'SELECT id, region FROM parts_topic', 'public.parts')});
     $kafka->produce($topic, values_of(map { { id => $_, region => $_ % 2 ? 'a' : 'b' } } 1 .. 500));
-    wait_for_end('parts', $topic);
+    wait_until_settled('parts', $topic);
     is(sql('SELECT tableoid::regclass, count(*), sum(id), sum(stamp), min(note) FROM parts GROUP BY 1 ORDER BY 1'),
         "parts_a|250|62500|187500|none\nparts_b|250|62750||none", 'each row is where it belongs and what its triggers made of it');
     is(sql('SELECT count(*), sum(id) FROM heard'), '500|125250', 'deferred triggers have fired');
@@ -167,7 +167,7 @@ subtest 'row security and the owner' => sub {
         GRANT pg_monitor TO keeper; ALTER ROLE keeper SET role = pg_monitor; ALTER ROLE keeper SET exit_on_error = on});
     sql(q{SET ROLE keeper; SELECT kseg.stream_to_table('secured', 'SELECT id, tenant FROM public.secured_topic', 'public.secured')});
     $kafka->produce($topic, values_of(map { { id => $_, tenant => $_ == 50 ? 'theirs' : 'ours' } } 1 .. 100));
-    wait_for_end('secured', $topic);
+    wait_until_settled('secured', $topic);
     is(sql('SELECT count(*), count(*) FILTER (WHERE tenant = \'ours\'), min(who), max(who) FROM secured'), '99|99|keeper|keeper', 'rows are the owner\'s');
     is(sql(q{SELECT "offset" || ' ' || sqlstate FROM kseg.dead_letter WHERE stream = 'secured'}), '49 42501', 'what a policy refuses is a dead letter');
 };
@@ -197,7 +197,7 @@ subtest 'transactions of producers: what is aborted never comes, and markers are
     }
     wait_for_answer($node, 'SELECT count(*), sum(number) FROM exact', '30|1335');
     # The last marker is the end of the log: the position comes to it although no message does.
-    wait_for_end('exact', $topic);
+    wait_until_settled('exact', $topic);
     pass('and the position comes to the end of the log');
 };
 
@@ -206,7 +206,7 @@ subtest 'somebody else has moved a position: rows of the batch go with its trans
     sql('CREATE TABLE moved (at bigint, number int)');
     sql(q{SELECT kseg.stream_to_table('moved', 'SELECT at, number FROM moved_topic', 'public.moved')});
     $kafka->produce($topic, numbers(1 .. 100));
-    wait_for_end('moved', $topic);
+    wait_until_settled('moved', $topic);
     # As another worker would: rows and position together, while this one has the next messages in hand and waits for the row.
     my $other = session($node);
     $other->run(q{BEGIN; UPDATE kseg.position_entry SET next_offset = 150, seen_offset = -1, seen_time = -1
@@ -218,7 +218,7 @@ subtest 'somebody else has moved a position: rows of the batch go with its trans
         return ($said eq 'Lock', $said);
     });
     $other->run('COMMIT');
-    wait_for_end('moved', $topic);
+    wait_until_settled('moved', $topic);
     is(sql('SELECT count(*), count(DISTINCT at), sum(number) FROM moved'), '200|200|20100', 'no message is applied twice, none is lost');
     is(log_has($node, qr/position of a stream is not where its batch began/, $from), 1, 'and the log says what happened');
 };
@@ -237,9 +237,9 @@ subtest 'a stream that is reset while its first positions are looked for' => sub
     sql("SELECT pg_terminate_backend(pid) $worker");
     wait_for_answer($node, "SELECT count(*) $worker AND wait_event_type = 'Lock'", 1);
     $other->run('COMMIT');
-    wait_for_end('late', $topic);
+    wait_until_settled('late', $topic);
     $kafka->produce($topic, numbers(101 .. 110));
-    wait_for_end('late', $topic);
+    wait_until_settled('late', $topic);
     is(sql('SELECT count(*), min(number) FROM late'), '10|101', 'it begins where the reset says');
 };
 
