@@ -54,40 +54,15 @@ typedef struct KsegConsume
 /* ---------- opening ---------- */
 
 /*
- * librdkafka's properties for a bounded read:
- * - A broker waits for news before it answers "nothing", and a read that is at its end waits for that answer, for it says
- *   PARTITION_EOF. 10 ms make that bearable; less would make idle brokers busy while others are read.
- * - Its own thresholds are out of reach: consume_gate says why.
- * - After an error it tries again sooner than after its 500 ms.
- * - A topic that has gone is told after 5 s instead of 30: other brokers than the first may not know yet of one that came
- *   into being just now, but not for so long.
- * - message.max.bytes is a producer's; fetch.max.bytes must not be less than it.
+ * A broker waits for news before it answers "nothing", and a read that is at its end waits for that answer, for it says
+ * PARTITION_EOF. 10 ms make that bearable; less would make idle brokers busy while others are read.
  */
 static bool
 consume_open_client(KsegConsume *consume)
 {
-	char fetch_bytes[24];
-	const KsegKafkaSetting settings[] = {
-	    {"enable.partition.eof", "true", false},
-	    {"auto.offset.reset", "error", false},
-	    {"enable.auto.commit", "false", false},
-	    {"enable.auto.offset.store", "false", false},
-	    {"check.crcs", "true", false},
-	    {"fetch.wait.max.ms", "10", false},
-	    {"fetch.error.backoff.ms", "100", false},
-	    {"fetch.message.max.bytes", fetch_bytes, false},
-	    {"message.max.bytes", "1000", false},
-	    {"fetch.max.bytes", fetch_bytes, false},
-	    {"queued.min.messages", "10000000", false},
-	    {"queued.max.messages.kbytes", "2097151", false},
-	    {"fetch.queue.backoff.ms", "10", true},
-	    {"topic.metadata.propagation.max.ms", "5000", false},
-	};
+	const KsegKafkaSetting settings[] = {{"fetch.wait.max.ms", "10", false}};
 
-	snprintf(fetch_bytes, sizeof(fetch_bytes), "%lld",
-	         (long long) consume_gate_fetch_bytes(consume->courier->config.max_queue_bytes));
-	return kafka_client_open(&consume->client, consume->courier, RD_KAFKA_CONSUMER, settings,
-	                         sizeof(settings) / sizeof(settings[0]));
+	return consume_queue_open_client(&consume->client, consume->courier, settings, 1);
 }
 
 static bool
@@ -165,7 +140,7 @@ consume_turn_finding(KsegConsume *consume, int64_t now)
 static void
 consume_note_progress(KsegConsume *consume, bool taken, int64_t now)
 {
-	uint64_t heard = atomic_load_explicit(&consume->fetch.gate.heard, memory_order_relaxed);
+	uint64_t heard = atomic_load_explicit(&consume->fetch.queue.gate.heard, memory_order_relaxed);
 
 	if (taken || heard != consume->heard)
 		consume->progress_ms = now;

@@ -46,9 +46,8 @@ void
 consume_fetch_open(KsegConsumeFetch *fetch, KsegKafkaClient *client, KsegConsumeBounds *bounds)
 {
 	*fetch = (KsegConsumeFetch){.client = client, .bounds = bounds};
-	fetch->queue = rd_kafka_queue_new(client->rk);
+	consume_queue_open(&fetch->queue, client);
 	fetch->left = bounds->plan->max_records == KSEG_CONSUME_NONE ? INT64_MAX : bounds->plan->max_records;
-	kafka_client_watch(client, fetch->queue);
 	consume_record_open(&fetch->writer, bounds->plan, &client->courier->io);
 }
 
@@ -75,14 +74,14 @@ consume_fetch_start(KsegConsumeFetch *fetch)
 	int64_t bytes = consume_gate_fetch_bytes(client->courier->config.max_queue_bytes);
 
 	fetch_index(fetch);
-	consume_gate_open(&fetch->gate, fetch->queue, bytes, bounds->count);
-	kafka_client_hear_fetches(client, consume_gate_pass, &fetch->gate);
+	consume_gate_open(&fetch->queue.gate, fetch->queue.queue, bytes, bounds->count);
+	kafka_client_hear_fetches(client, consume_gate_pass, &fetch->queue.gate);
 	for (uint32_t i = 0; i < bounds->count; i++)
 	{
 		const KsegConsumePartition *partition = &bounds->partitions[i];
 
 		if (partition->done || rd_kafka_consume_start_queue(bounds->topic, partition->partition,
-		                                                    partition->start, fetch->queue) == 0)
+		                                                    partition->start, fetch->queue.queue) == 0)
 			continue;
 		kafka_failure_set(client, rd_kafka_last_error(), NULL, NULL);
 		return false;
@@ -258,38 +257,22 @@ fetch_take(KsegConsumeFetch *fetch, const rd_kafka_message_t *message)
 	fetch->open -= partition->done && !done;
 }
 
-/* Fill the batch anew. False: the queue is empty. */
-static bool
-fetch_refill(KsegConsumeFetch *fetch)
-{
-	ssize_t count = rd_kafka_consume_batch_queue(fetch->queue, 0, fetch->batch, KSEG_FETCH_BATCH);
-	size_t bytes = 0;
-
-	fetch->batch_at = 0;
-	fetch->batch_count = count > 0 ? (size_t) count : 0;
-	for (size_t i = 0; i < fetch->batch_count; i++)
-		bytes += fetch->batch[i]->len + fetch->batch[i]->key_len;
-	if (fetch->batch_count > 0)
-		consume_gate_took(&fetch->gate, fetch->batch_count, bytes);
-	else
-		consume_gate_emptied(&fetch->gate);
-	return fetch->batch_count > 0;
-}
-
 bool
 consume_fetch_some(KsegConsumeFetch *fetch)
 {
 	const KsegCourier *courier = fetch->client->courier;
 	size_t pending = wire_io_pending(&courier->io);
+	rd_kafka_message_t *message;
 	bool any = false;
 
 	while (!consume_fetch_is_done(fetch) && courier->failure.failure == 0 &&
 	       wire_io_pending(&courier->io) == pending)
 	{
-		if (fetch->batch_at == fetch->batch_count && !fetch_refill(fetch))
+		message = consume_queue_take(&fetch->queue);
+		if (message == NULL)
 			break;
-		fetch_take(fetch, fetch->batch[fetch->batch_at]);
-		rd_kafka_message_destroy(fetch->batch[fetch->batch_at++]);
+		fetch_take(fetch, message);
+		rd_kafka_message_destroy(message);
 		any = true;
 	}
 	return any;
@@ -298,11 +281,10 @@ consume_fetch_some(KsegConsumeFetch *fetch)
 void
 consume_fetch_discard(KsegConsumeFetch *fetch)
 {
-	do
-	{
-		while (fetch->batch_at < fetch->batch_count)
-			rd_kafka_message_destroy(fetch->batch[fetch->batch_at++]);
-	} while (fetch_refill(fetch));
+	rd_kafka_message_t *message;
+
+	while ((message = consume_queue_take(&fetch->queue)) != NULL)
+		rd_kafka_message_destroy(message);
 }
 
 void

@@ -15,26 +15,19 @@
 #define KSEG_COURIER_KAFKA_CONSUME_FETCH_H
 
 #include "courier/kafka_consume_bounds.h"
-#include "courier/kafka_consume_gate.h"
+#include "courier/kafka_consume_queue.h"
 #include "courier/kafka_consume_record.h"
-
-/* Messages taken from the queue in one go: enough that its lock costs nothing, and few enough to be a part of an answer. */
-#define KSEG_FETCH_BATCH 256
 
 typedef struct KsegConsumeFetch
 {
 	KsegKafkaClient *client;
 	KsegConsumeBounds *bounds;
-	rd_kafka_queue_t *queue;
-	KsegConsumeGate gate;
+	KsegConsumeQueue queue;
 	KsegRecordWriter writer;
 	KsegConsumePartition **by_number; /* of every number below numbers; NULL where it is not read */
 	int32_t numbers;
 	uint32_t open; /* partitions that are not done */
 	int64_t left;  /* records still to be handed over; INT64_MAX: any number */
-	rd_kafka_message_t *batch[KSEG_FETCH_BATCH];
-	size_t batch_count;
-	size_t batch_at; /* the first that has not been looked at */
 } KsegConsumeFetch;
 
 /* What is to be done with a message. */

@@ -51,40 +51,22 @@ typedef struct KsegFollow
 /* ---------- opening ---------- */
 
 /*
- * librdkafka's properties for a read without an end. Those that kafka_consume.c has too are there for the same reasons; but here
- * - a broker waits a second for news before it answers "nothing": an idle stream costs one answer a second and broker. News are
- *   answered at once, and a partition that is begun meanwhile waits for as long at the most.
+ * A broker waits a second for news before it answers "nothing": an idle stream costs one answer a second and broker. News are answered
+ * at once, and a partition that is begun meanwhile waits for as long at the most.
  */
 static bool
 follow_open_client(KsegFollow *follow)
 {
-	char fetch_bytes[24];
 	const KsegKafkaSetting settings[] = {
-	    {"enable.partition.eof", "true", false},
-	    {"auto.offset.reset", "error", false},
-	    {"enable.auto.commit", "false", false},
-	    {"enable.auto.offset.store", "false", false},
-	    {"check.crcs", "true", false},
 	    {"fetch.wait.max.ms", "1000", false},
 	    {"fetch.min.bytes", "1", false},
-	    {"fetch.error.backoff.ms", "100", false},
-	    {"fetch.message.max.bytes", fetch_bytes, false},
-	    {"message.max.bytes", "1000", false},
-	    {"fetch.max.bytes", fetch_bytes, false},
-	    {"queued.min.messages", "10000000", false},
-	    {"queued.max.messages.kbytes", "2097151", false},
-	    {"fetch.queue.backoff.ms", "10", true},
-	    {"topic.metadata.propagation.max.ms", "5000", false},
 	    {"statistics.interval.ms", "0", false},
 	    {"group.id", follow->plan.commit_group, false},
 	};
-	size_t count = sizeof(settings) / sizeof(settings[0]);
 
-	snprintf(fetch_bytes, sizeof(fetch_bytes), "%lld",
-	         (long long) consume_gate_fetch_bytes(follow->courier->config.max_queue_bytes));
 	/* Without a group its coordinator is not looked for, and no right on it is needed. */
-	return kafka_client_open(&follow->client, follow->courier, RD_KAFKA_CONSUMER, settings,
-	                         follow->plan.commit_group[0] != '\0' ? count : count - 1);
+	return consume_queue_open_client(&follow->client, follow->courier, settings,
+	                                 follow->plan.commit_group[0] != '\0' ? 4 : 3);
 }
 
 /* What it opens is _exit's to close. */

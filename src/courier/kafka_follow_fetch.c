@@ -21,17 +21,17 @@ follow_fetch_open(KsegFollowFetch *fetch, KsegKafkaClient *client, KsegFollowSet
 	int64_t bytes = consume_gate_fetch_bytes(client->courier->config.max_queue_bytes);
 
 	*fetch = (KsegFollowFetch){.client = client, .set = set};
-	fetch->queue = rd_kafka_queue_new(client->rk);
-	kafka_client_watch(client, fetch->queue);
-	consume_gate_open(&fetch->gate, fetch->queue, bytes, 0);
-	kafka_client_hear_fetches(client, consume_gate_pass, &fetch->gate);
+	consume_queue_open(&fetch->queue, client);
+	consume_gate_open(&fetch->queue.gate, fetch->queue.queue, bytes, 0);
+	kafka_client_hear_fetches(client, consume_gate_pass, &fetch->queue.gate);
 	consume_record_open(&fetch->writer, &plan->fields, &client->courier->io);
 }
 
 static bool
 fetch_begin(KsegFollowFetch *fetch, KsegFollowPartition *partition, int64_t offset)
 {
-	if (rd_kafka_consume_start_queue(partition->topic->rkt, partition->partition, offset, fetch->queue) == 0)
+	if (rd_kafka_consume_start_queue(partition->topic->rkt, partition->partition, offset,
+	                                 fetch->queue.queue) == 0)
 		return true;
 	kafka_failure_set(fetch->client, rd_kafka_last_error(), NULL, NULL);
 	return false;
@@ -42,7 +42,7 @@ follow_fetch_start(KsegFollowFetch *fetch, KsegFollowPartition *partition)
 {
 	bool compares = partition->seen_offset != KSEG_FOLLOW_NONE;
 
-	consume_gate_set_partitions(&fetch->gate, fetch->set->count, fetch->set->name_bytes);
+	consume_gate_set_partitions(&fetch->queue.gate, fetch->set->count, fetch->set->name_bytes);
 	return fetch_begin(fetch, partition, compares ? partition->seen_offset : partition->next);
 }
 
@@ -140,24 +140,6 @@ fetch_take(KsegFollowFetch *fetch, const rd_kafka_message_t *message)
 	fetch_touch(fetch, partition);
 }
 
-/* Fill the batch anew. False: the queue is empty. */
-static bool
-fetch_refill(KsegFollowFetch *fetch)
-{
-	ssize_t count = rd_kafka_consume_batch_queue(fetch->queue, 0, fetch->batch, KSEG_FETCH_BATCH);
-	size_t bytes = 0;
-
-	fetch->batch_at = 0;
-	fetch->batch_count = count > 0 ? (size_t) count : 0;
-	for (size_t i = 0; i < fetch->batch_count; i++)
-		bytes += fetch->batch[i]->len + fetch->batch[i]->key_len;
-	if (fetch->batch_count > 0)
-		consume_gate_took(&fetch->gate, fetch->batch_count, bytes);
-	else
-		consume_gate_emptied(&fetch->gate);
-	return fetch->batch_count > 0;
-}
-
 bool
 follow_fetch_some(KsegFollowFetch *fetch)
 {
@@ -166,10 +148,12 @@ follow_fetch_some(KsegFollowFetch *fetch)
 
 	while (courier->failure.failure == 0 && wire_io_pending(&courier->io) == pending)
 	{
-		if (fetch->batch_at == fetch->batch_count && !fetch_refill(fetch))
+		rd_kafka_message_t *message = consume_queue_take(&fetch->queue);
+
+		if (message == NULL)
 			return false;
-		fetch_take(fetch, fetch->batch[fetch->batch_at]);
-		rd_kafka_message_destroy(fetch->batch[fetch->batch_at++]);
+		fetch_take(fetch, message);
+		rd_kafka_message_destroy(message);
 	}
 	return true;
 }
@@ -183,7 +167,7 @@ fetch_look(KsegFollowFetch *fetch, KsegFollowPartition *partition, int64_t posit
 	int64_t low;
 	int64_t high;
 
-	if (partition->placed && fetch->batch_at == fetch->batch_count && position > partition->next)
+	if (partition->placed && consume_queue_is_looked_at(&fetch->queue) && position > partition->next)
 		partition->next = position;
 	if (rd_kafka_get_watermark_offsets(fetch->client->rk, partition->topic->name, partition->partition, &low,
 	                                   &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||

@@ -20,13 +20,9 @@ typedef struct KsegFollowFetch
 {
 	KsegKafkaClient *client;
 	KsegFollowSet *set;
-	rd_kafka_queue_t *queue;
-	KsegConsumeGate gate;
+	KsegConsumeQueue queue;
 	KsegRecordWriter writer;
-	KsegFollowTopic *last; /* whose message was looked at last */
-	rd_kafka_message_t *batch[KSEG_FETCH_BATCH];
-	size_t batch_count;
-	size_t batch_at;               /* the first that has not been looked at */
+	KsegFollowTopic *last;         /* whose message was looked at last */
 	KsegFollowPartition **touched; /* those that have moved since PostgreSQL was told */
 	uint32_t touched_count;
 	uint32_t touched_room;

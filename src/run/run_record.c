@@ -8,45 +8,15 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
+#include "base/own_table.h"
 #include "kseg.h"
 #include "run/run.h"
-
-/*
- * The owner of one of kseg's tables. Its triggers and rules would run as that owner, who may be a superuser, with rows that
- * anybody may give: kseg makes none, so whoever was given the right to (ALTER DEFAULT PRIVILEGES, say) gets nothing by it.
- */
-static Oid
-record_table_owner(const char *name)
-{
-	Oid table = get_relname_relid(name, get_namespace_oid("kseg", false));
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Form_pg_class form;
-	Oid owner;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table kseg.%s is missing", name),
-		                errhint("DROP EXTENSION kseg and CREATE EXTENSION kseg again.")));
-	form = (Form_pg_class) GETSTRUCT(tuple);
-	owner = form->relowner;
-	if (form->relhastriggers || form->relhasrules)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		                errmsg("table kseg.%s has triggers or rules, which kseg does not run", name),
-		                errhint("Drop them, and VACUUM the table. Nobody but the owner of the extension "
-		                        "needs rights on that table.")));
-	ReleaseSysCache(tuple);
-	return owner;
-}
 
 static Datum
 record_text(const char *text, char *null)
@@ -161,9 +131,9 @@ run_record(const KsegRun *run)
 	Oid user;
 	int security;
 
-	(void) record_table_owner("dead_letter_entry");
+	(void) own_table_owner("dead_letter_entry");
 	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(record_table_owner("run_entry"),
+	SetUserIdAndSecContext(own_table_owner("run_entry"),
 	                       security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 	SPI_connect();
 	record_forget("DELETE FROM kseg.dead_letter_entry WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("

@@ -98,11 +98,7 @@ follow_write_config(const KsegFollowRequest *request, StringInfo json)
 
 	enlargeStringInfo(json, FOLLOW_CONFIG_START + strlen(topics) + strlen(positions) + strlen(read->wants));
 	kafka_server_config(read->server, "kafka_follow", json);
-	config_text(json, "format", read->format == KSEG_TOPIC_CSV ? "csv" : "json");
-	config_text(json, "delimiter", read->delimiter);
-	config_text(json, "quote", read->quote);
-	config_text(json, "null", read->null);
-	config_json(json, "wants", read->wants);
+	topic_request_write_fields(read, json);
 	config_json(json, "topics", topics);
 	config_json(json, "positions", positions);
 	config_int(json, "begun", request->begun);

@@ -84,17 +84,23 @@ request_write_bounds(const KsegTopicRequest *request, StringInfo json)
 	pfree(list.data);
 }
 
-static void
-request_write(const KsegTopicRequest *request, StringInfo json)
+void
+topic_request_write_fields(const KsegTopicRequest *request, StringInfo json)
 {
-	kafka_server_config(request->server, "kafka_consume", json);
-	config_text(json, "topic", request->topic);
 	/* text, bytea and debezium are kseg.so's: their wants are values, or paths of JSON. */
 	config_text(json, "format", request->format == KSEG_TOPIC_CSV ? "csv" : "json");
 	config_text(json, "delimiter", request->delimiter);
 	config_text(json, "quote", request->quote);
 	config_text(json, "null", request->null);
 	config_json(json, "wants", request->wants);
+}
+
+static void
+request_write(const KsegTopicRequest *request, StringInfo json)
+{
+	kafka_server_config(request->server, "kafka_consume", json);
+	config_text(json, "topic", request->topic);
+	topic_request_write_fields(request, json);
 	request_write_partitions(request, json);
 	config_int(json, "offset_from", request->offset_from);
 	config_int(json, "offset_to", request->offset_to);

@@ -60,6 +60,9 @@ extern void topic_request_init(KsegTopicRequest *request, const KsegKafkaServer 
 extern void topic_request_of_table(KsegTopicRequest *request, const KsegKafkaServer *server,
                                    const KsegTopicTable *table);
 
+/* Append to CONFIG what the message reader is told: format, delimiter, quote, null, wants. */
+extern void topic_request_write_fields(const KsegTopicRequest *request, StringInfo json);
+
 /*
  * Start a courier and send it the request. The read lives in a context of its own under the current one and ends with it.
  * Does not wait for an answer. ERRORs as link_open.
