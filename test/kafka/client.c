@@ -4,6 +4,7 @@
  *   client -b HOST:PORT[,…] [-X property=value]… COMMAND …
  *
  *   produce TOPIC                        messages and commands as JSON lines on standard input, see client_produce.c
+ *   pace TOPIC RATE SECONDS TEMPLATE     messages with the time in them at an even pace, see client_pace.c
  *   consume TOPIC                        every message there is, as JSON lines, see client_consume.c
  *   offsets TOPIC                        {"partition":…,"low":…,"high":…} for each partition
  *   create TOPIC PARTITIONS REPLICATION [config=value]…
@@ -175,6 +176,7 @@ static const struct Command
     {"offsets", 1, client_offsets},     {"create", 3, client_topic_create},
     {"delete", 1, client_topic_delete}, {"configure", 1, client_topic_configure},
     {"grow", 2, client_topic_grow},     {"delete-records", 3, client_records_delete},
+    {"pace", 4, client_pace},
 };
 
 int

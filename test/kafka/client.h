@@ -57,6 +57,7 @@ long long client_now_ms(void);
 
 /* The commands. arguments is what follows the command's name; how many there must be is checked by the caller. */
 void client_produce(const Client *client, int count, char **arguments);
+void client_pace(const Client *client, int count, char **arguments);
 void client_consume(const Client *client, int count, char **arguments);
 void client_offsets(const Client *client, int count, char **arguments);
 void client_topic_create(const Client *client, int count, char **arguments);
