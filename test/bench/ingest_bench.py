@@ -297,7 +297,7 @@ def show_case(case, title, results):
 
 
 def rates(bench):
-    cases = {case: ways_of(bench, case) for case in CASES}
+    cases = {case: ways_of(bench, case) for case in bench.options.cases}
     results = {name: [] for _, ways in cases.values() for name in ways}
     if bench.jvm:
         for case in "ac":
@@ -395,6 +395,7 @@ def main():
     parser.add_argument("--port", required=True)
     parser.add_argument("--rows", type=int, default=2000000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cases", default="abcd", help="of the rates: which targets")
     parser.add_argument("--parts", default="rates latency idle")
     bench = Bench(parser.parse_args())
     bench.prepare()
