@@ -16,6 +16,7 @@ import threading
 import time
 
 from bench_session import Memory, Session, cpu_of, stat_of
+from ingest_poison import poison
 
 PARTITIONS = 16
 COLUMNS = "id bigint, customer text, amount numeric, ordered_at timestamptz, note text"
@@ -396,11 +397,12 @@ def main():
     parser.add_argument("--rows", type=int, default=2000000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cases", default="abcd", help="of the rates: which targets")
-    parser.add_argument("--parts", default="rates latency idle")
+    parser.add_argument("--parts", default="rates latency idle poison")
     bench = Bench(parser.parse_args())
     bench.prepare()
+    parts = {"rates": rates, "latency": latency, "idle": idle, "poison": lambda bench: poison(bench, ORDER, ", ".join(NAMES))}
     for part in bench.options.parts.split():
-        {"rates": rates, "latency": latency, "idle": idle}[part](bench)
+        parts[part](bench)
 
 
 if __name__ == "__main__":
