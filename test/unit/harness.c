@@ -298,24 +298,40 @@ harness_pump(Harness *harness, int64_t deadline, const char *what)
 /* ---------- expecting ---------- */
 
 const HarnessFrame *
-harness_expect_frame(Harness *harness, KsegFrameType type)
+harness_peek_frame(Harness *harness, int64_t deadline, const char *what)
 {
-	int64_t deadline = harness_now_ms() + HARNESS_WAIT_MS;
-	char what[64];
-	const HarnessFrame *frame;
-
-	snprintf(what, sizeof(what), "a frame of type %c", type);
 	while (harness->frame_next == harness->frame_count)
 	{
 		if (harness->wire < 0)
 			tap_die("the courier is gone before %s", what);
 		harness_pump(harness, deadline, what);
 	}
-	frame = &harness->frames[harness->frame_next++];
+	return &harness->frames[harness->frame_next];
+}
+
+const HarnessFrame *
+harness_expect_frame(Harness *harness, KsegFrameType type)
+{
+	char what[64];
+	const HarnessFrame *frame;
+
+	snprintf(what, sizeof(what), "a frame of type %c", type);
+	frame = harness_peek_frame(harness, harness_now_ms() + HARNESS_WAIT_MS, what);
+	harness->frame_next++;
 	if (frame->type != type)
 		tap_die("got a frame of type %c (%.*s), wanted %s", frame->type, (int) frame->length, frame->payload,
 		        what);
 	return frame;
+}
+
+KsegReader
+harness_frame_reader(const HarnessFrame *kept)
+{
+	KsegFrame frame = {.payload = kept->payload, .length = kept->length};
+	KsegReader reader;
+
+	kseg_reader_init(&reader, &frame);
+	return reader;
 }
 
 static void
@@ -327,12 +343,9 @@ harness_copy_text(char *out, size_t room, KsegText text)
 HarnessFailure
 harness_expect_failed(Harness *harness)
 {
-	const HarnessFrame *kept = harness_expect_frame(harness, KSEG_FRAME_FAILED);
-	KsegFrame frame = {.payload = kept->payload, .length = kept->length};
-	KsegReader reader;
+	KsegReader reader = harness_frame_reader(harness_expect_frame(harness, KSEG_FRAME_FAILED));
 	HarnessFailure failure;
 
-	kseg_reader_init(&reader, &frame);
 	failure.failure = kseg_read_u32(&reader);
 	failure.status = kseg_read_u32(&reader);
 	harness_copy_text(failure.message, sizeof(failure.message), kseg_read_text(&reader));

@@ -107,8 +107,14 @@ extern void harness_send_config(Harness *harness, const HarnessConfig *config);
 extern void harness_feed(Harness *harness, uint16_t lane, uint64_t first, uint32_t count);
 extern void harness_end(Harness *harness);
 
-/* The next frame that is no STATUS, which must have this type. It lives until harness_stop. */
+/* The next frame that is no STATUS, left where it is; harness->frame_next++ takes it. It lives until harness_stop. */
+extern const HarnessFrame *harness_peek_frame(Harness *harness, int64_t deadline, const char *what);
+
+/* Take that frame, which must have this type. */
 extern const HarnessFrame *harness_expect_frame(Harness *harness, KsegFrameType type);
+
+/* What reads a frame's payload from its beginning. */
+extern KsegReader harness_frame_reader(const HarnessFrame *frame);
 
 /* Wait until the newest STATUS satisfies a condition, which is also its name in a failure. */
 #define harness_wait_status(harness, condition)                                                              \

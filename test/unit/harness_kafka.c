@@ -36,12 +36,12 @@ harness_kafka_start(HarnessKafka *kafka, int brokers, int partitions)
 {
 	static const char *const settings[] = {"client.id", "harness", "log_level", "0", NULL};
 
-	*kafka = (HarnessKafka){.rk = kafka_new(RD_KAFKA_PRODUCER, settings)};
+	*kafka = (HarnessKafka){.rk = kafka_new(RD_KAFKA_PRODUCER, settings), .brokers = brokers};
 	kafka->cluster = rd_kafka_mock_cluster_new(kafka->rk, brokers);
 	if (kafka->cluster == NULL)
 		tap_die("there is no mock cluster to be had");
 	kafka->bootstrap = rd_kafka_mock_cluster_bootstraps(kafka->cluster);
-	rd_kafka_mock_topic_create(kafka->cluster, "t", partitions, brokers);
+	harness_kafka_topic(kafka, "t", partitions);
 }
 
 void
@@ -49,9 +49,81 @@ harness_kafka_stop(HarnessKafka *kafka)
 {
 	if (kafka->consumer != NULL)
 		rd_kafka_destroy(kafka->consumer);
+	if (kafka->producer != NULL)
+		rd_kafka_destroy(kafka->producer);
 	rd_kafka_mock_cluster_destroy(kafka->cluster);
 	rd_kafka_destroy(kafka->rk);
 }
+
+void
+harness_kafka_topic(const HarnessKafka *kafka, const char *topic, int partitions)
+{
+	if (rd_kafka_mock_topic_create(kafka->cluster, topic, partitions, kafka->brokers) !=
+	    RD_KAFKA_RESP_ERR_NO_ERROR)
+		tap_die("topic %s cannot be made", topic);
+}
+
+void
+harness_kafka_set_down(const HarnessKafka *kafka, bool down)
+{
+	for (int32_t i = 1; i <= kafka->brokers; i++)
+	{
+		if (down)
+			rd_kafka_mock_broker_set_down(kafka->cluster, i);
+		else
+			rd_kafka_mock_broker_set_up(kafka->cluster, i);
+	}
+}
+
+/* ---------- messages put into topics ---------- */
+
+/* The cluster's own rk knows no brokers: it only holds them. */
+static rd_kafka_t *
+kafka_producer(HarnessKafka *kafka)
+{
+	const char *const settings[] = {"bootstrap.servers", kafka->bootstrap, "log_level", "0", NULL};
+
+	if (kafka->producer == NULL)
+		kafka->producer = kafka_new(RD_KAFKA_PRODUCER, settings);
+	return kafka->producer;
+}
+
+void
+harness_kafka_put(HarnessKafka *kafka, const char *topic, int32_t partition, const char *key,
+                  const void *value, size_t length, rd_kafka_headers_t *headers)
+{
+	size_t key_length = key == NULL ? 0 : strlen(key);
+	rd_kafka_resp_err_t error = rd_kafka_producev(
+	    kafka_producer(kafka), RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+	    RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, key_length),
+	    RD_KAFKA_V_VALUE((void *) (uintptr_t) value, length), RD_KAFKA_V_TIMESTAMP(HARNESS_MESSAGE_MS),
+	    RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+
+	if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+		tap_die("a message cannot be produced: %s", rd_kafka_err2str(error));
+}
+
+void
+harness_kafka_flush(HarnessKafka *kafka)
+{
+	if (rd_kafka_flush(kafka_producer(kafka), HARNESS_WAIT_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		tap_die("messages are not delivered");
+}
+
+void
+harness_kafka_fill(HarnessKafka *kafka, const char *topic, int32_t partition, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		char value[40];
+		int length = snprintf(value, sizeof(value), "{\"n\": %d}", i);
+
+		harness_kafka_put(kafka, topic, partition, NULL, value, (size_t) length, NULL);
+	}
+	harness_kafka_flush(kafka);
+}
+
+/* ---------- reading topics back ---------- */
 
 static int
 kafka_compare(const void *a, const void *b)
@@ -134,11 +206,12 @@ harness_kafka_defaults(const HarnessKafka *kafka)
 	                            .max_message_bytes = 1000000,
 	                            .max_queue_messages = 100000,
 	                            .max_queue_bytes = 16 * 1024 * 1024,
-	                            .connect_timeout_ms = 20000};
+	                            .connect_timeout_ms = 20000,
+	                            .request_timeout_ms = 20000};
 }
 
 void
-harness_kafka_begin(Harness *harness, const HarnessKafkaConfig *config)
+harness_kafka_send_config(Harness *harness, const HarnessKafkaConfig *config)
 {
 	char json[8192];
 
@@ -150,20 +223,26 @@ harness_kafka_begin(Harness *harness, const HarnessKafkaConfig *config)
 	    "\"ssl_key_file\":\"\",\"ssl_key_password\":\"\",\"plaintext_anywhere\":%d,\"client_id\":\"kseg\","
 	    "\"isolation_level\":\"read_committed\",\"compression\":\"none\",\"linger_ms\":%d,"
 	    "\"message_timeout_ms\":%d,\"max_message_bytes\":%d,\"max_queue_messages\":%d,\"max_queue_bytes\":%d,"
-	    "\"connect_timeout_ms\":%d,\"request_timeout_ms\":20000,\"transaction_timeout_ms\":60000,"
+	    "\"connect_timeout_ms\":%d,\"request_timeout_ms\":%d,\"transaction_timeout_ms\":60000,"
 	    "\"topic\":\"%s\",\"transactional\":%d,\"transactional_id\":\"%s\"%s}",
 	    config->job, config->bootstrap, config->security_protocol, config->sasl_mechanism,
 	    config->sasl_password, config->ssl_ca_file, config->plaintext_anywhere, config->linger_ms,
 	    config->message_timeout_ms, config->max_message_bytes, config->max_queue_messages,
-	    config->max_queue_bytes, config->connect_timeout_ms, config->topic, config->transactional,
-	    config->transactional ? "kseg-test" : "", config->more);
-	harness_start(harness);
-	harness_send_hello(harness, KSEG_WIRE_VERSION, KSEG_BUILD);
-	harness_expect_frame(harness, KSEG_FRAME_HELLO);
+	    config->max_queue_bytes, config->connect_timeout_ms, config->request_timeout_ms, config->topic,
+	    config->transactional, config->transactional ? "kseg-test" : "", config->more);
 	harness_send_frame(harness, KSEG_FRAME_CONFIG, 0, json, strlen(json));
 }
 
-/* ---------- messages ---------- */
+void
+harness_kafka_begin(Harness *harness, const HarnessKafkaConfig *config)
+{
+	harness_start(harness);
+	harness_send_hello(harness, KSEG_WIRE_VERSION, KSEG_BUILD);
+	harness_expect_frame(harness, KSEG_FRAME_HELLO);
+	harness_kafka_send_config(harness, config);
+}
+
+/* ---------- messages to the courier ---------- */
 
 static KsegText
 message_text(const char *text)
@@ -244,14 +323,11 @@ harness_feed_numbers(Harness *harness, uint64_t first, uint32_t count, int32_t p
 HarnessRejected
 harness_expect_rejected(Harness *harness)
 {
-	const HarnessFrame *kept = harness_expect_frame(harness, KSEG_FRAME_REJECTED);
-	KsegFrame frame = {.payload = kept->payload, .length = kept->length};
-	KsegReader reader;
+	KsegReader reader = harness_frame_reader(harness_expect_frame(harness, KSEG_FRAME_REJECTED));
 	HarnessRejected rejected;
 	KsegText words;
 	KsegText message;
 
-	kseg_reader_init(&reader, &frame);
 	rejected.row = kseg_read_u64(&reader);
 	rejected.status = (int32_t) kseg_read_u32(&reader);
 	words = kseg_read_text(&reader);
@@ -264,4 +340,33 @@ harness_expect_rejected(Harness *harness)
 	if (!kseg_message_read(&reader, &rejected.message) || !kseg_reader_done(&reader))
 		tap_die("the message in a REJECTED is none");
 	return rejected;
+}
+
+/* ---------- records from the courier ---------- */
+
+HarnessRecords
+harness_records_of(const HarnessFrame *frame)
+{
+	HarnessRecords records = {.reader = harness_frame_reader(frame)};
+
+	records.left = kseg_read_u32(&records.reader);
+	records.fields = kseg_read_u32(&records.reader);
+	if (records.left == 0)
+		tap_die("RECORDS without any record");
+	return records;
+}
+
+bool
+harness_records_next(HarnessRecords *records, KsegRecord *record)
+{
+	if (records->left == 0)
+	{
+		if (!kseg_reader_done(&records->reader))
+			tap_die("RECORDS do not end where they should");
+		return false;
+	}
+	records->left--;
+	if (!kseg_record_read(&records->reader, records->fields, record))
+		tap_die("RECORDS are none");
+	return true;
 }

@@ -22,7 +22,7 @@ HEADERS = $(wildcard src/courier/*.h src/reader/*.h src/wire/*.h $(UNIT)/*.h)
 
 # Programs that call the courier's functions, and programs that talk to the courier.
 PURE = wire config answer batch reader reader_csv reader_oracle records kafka_plan kafka_follow_parts kafka_config
-TALK = deliver faults talk check kafka_consume kafka_follow kafka_produce kafka_failures kafka_check
+TALK = deliver faults talk check kafka_consume kafka_consume_ends kafka_follow kafka_produce kafka_failures kafka_check
 TESTS = $(PURE:%=$(OUT)/test_%) $(TALK:%=$(OUT)/test_%)
 FUZZ = wire config answer reader records
 
@@ -51,8 +51,10 @@ $(TALK:%=$(OUT)/test_%): $(OUT)/test_%: $(OUT)/san/$(UNIT)/test_%.o $(OUT)/san/$
     $(OUT)/san/src/wire/wire_message.o $(OUT)/san/src/wire/wire_follow.o
 	$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS)
 
-# Its own brokers.
-$(OUT)/test_kafka_follow $(OUT)/test_kafka_produce $(OUT)/test_kafka_failures $(OUT)/test_kafka_check: $(OUT)/san/$(UNIT)/harness_kafka.o
+# Brokers of their own, and what a job of Kafka is told and says.
+$(patsubst %,$(OUT)/test_%,$(filter kafka_%,$(TALK))): $(OUT)/san/$(UNIT)/harness_kafka.o
+$(OUT)/test_kafka_consume $(OUT)/test_kafka_consume_ends: $(OUT)/san/$(UNIT)/harness_consume.o
+$(OUT)/test_kafka_follow: $(OUT)/san/$(UNIT)/harness_follow.o
 
 $(OUT)/receiver: test/bench/receiver.c $(UNIT)/unit.mk
 	@mkdir -p $(@D)
