@@ -390,7 +390,8 @@ decimal_text(int scale, const char **text, uint32 *length, KsegTopicProblem *pro
 	if (bytes == NULL || count == 0)
 		return debezium_wrong(problem, ERRCODE_INVALID_TEXT_REPRESENTATION,
 		                      "the decimal is not in base64: is decimal.handling.mode precise?");
-	if (count > DECIMAL_BYTES_MAX)
+	/* A scale is as many bytes of zeros: whoever may produce must not choose gigabytes. 16 bits are numeric's (its dscale). */
+	if (count > DECIMAL_BYTES_MAX || scale != (int16) scale)
 		return debezium_wrong(problem, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format");
 	words = decimal_magnitude(bytes, count, &words_count);
 	made = decimal_digits(words, words_count);

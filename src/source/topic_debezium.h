@@ -34,7 +34,7 @@ typedef enum KsegDebeziumKind
 } KsegDebeziumKind;
 
 /* Decimals come as text, or with their scale (VariableScaleDecimal). */
-#define KSEG_DEBEZIUM_NO_SCALE (-1)
+#define KSEG_DEBEZIUM_NO_SCALE PG_INT32_MIN
 
 /* How a column's values come. */
 typedef struct KsegDebezium

@@ -90,7 +90,7 @@ object_text(JsonbContainer *object, const char *key)
 	                                                 : pnstrdup(value->val.string.val, value->val.string.len);
 }
 
-/* The scale of a decimal, from its parameters. */
+/* The scale of a decimal, from its parameters. One beyond any range stays beyond (strtol), for decimal_text to refuse. */
 static int
 field_scale(JsonbContainer *field)
 {
@@ -100,7 +100,7 @@ field_scale(JsonbContainer *field)
 	if (parameters != NULL && parameters->type == jbvBinary &&
 	    JsonContainerIsObject(parameters->val.binary.data))
 		scale = object_text(parameters->val.binary.data, "scale");
-	return scale != NULL ? atoi(scale) : 0;
+	return scale != NULL ? (int) Max(Min(strtol(scale, NULL, 10), PG_INT32_MAX), -PG_INT32_MAX) : 0;
 }
 
 /* How the member of this field comes: what the name of its schema says, and nothing but that. */

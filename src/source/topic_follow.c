@@ -250,11 +250,16 @@ follow_take_progress(KsegTopicFollow *follow, const KsegFrame *frame)
 static void
 trouble_append(StringInfo trouble, const char *between, KsegText words)
 {
+	char *text;
+
 	if (words.length == 0)
 		return;
 	if (trouble->len > 0)
 		appendStringInfoString(trouble, between);
-	appendStringInfoString(trouble, link_text_to_server(words.data, words.length));
+	text = link_text_to_server(words.data, words.length);
+	appendStringInfoString(trouble, text);
+	/* The follow lives for weeks, and brokers come and go. */
+	pfree(text);
 }
 
 static bool

@@ -181,7 +181,10 @@ apply_check_problems(KsegStreamWork *work)
 
 /* ---------- the transaction ---------- */
 
-/* The plan was made anew: is what the courier sends still what it needs? Takes up changed columns. */
+/*
+ * The plan was made anew: is it still what was checked, and what the courier sends what it needs? A view may read another topic now, a key
+ * have another type. Takes up changed columns.
+ */
 static bool
 apply_is_readable(KsegStreamWork *work)
 {
@@ -190,6 +193,8 @@ apply_is_readable(KsegStreamWork *work)
 
 	if (!stream_statement_is_new(work->statement))
 		return true;
+	if (!stream_statement_is_current(work->statement, work->entry))
+		return false;
 	now = stream_reading_create(work->statement, work->session);
 	same = now->digest == work->reading->digest;
 	if (!same)

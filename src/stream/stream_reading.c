@@ -73,12 +73,15 @@ reading_fill(KsegStreamReading *reading, KsegStreamStatement *statement)
 KsegStreamReading *
 stream_reading_create(KsegStreamStatement *statement, MemoryContext parent)
 {
-	MemoryContext context = AllocSetContextCreate(parent, "kseg stream reading", ALLOCSET_DEFAULT_SIZES);
+	/* The transaction's, until it is whole: an ERROR leaves nothing behind in a session that tries again for weeks. */
+	MemoryContext context =
+	    AllocSetContextCreate(CurTransactionContext, "kseg stream reading", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	KsegStreamReading *reading = palloc0(sizeof(KsegStreamReading));
 
 	reading->context = context;
 	reading_fill(reading, statement);
+	MemoryContextSetParent(context, parent);
 	MemoryContextSwitchTo(previous);
 	return reading;
 }

@@ -102,11 +102,12 @@ recover_wait(KsegStreamWork *work, const ErrorData *error)
 	if (first)
 		recover_log(psprintf("stream \"%s\" waits and tries again", recover_name(work)), error);
 	/*
-	 * In memory is a batch that can be applied again, unless somebody else has moved a position, or the courier has failed: then all
-	 * is opened anew, when it is time.
+	 * In memory is a batch that can be applied again, unless somebody else has moved a position, the courier has failed, or the statement itself
+	 * cannot be planned (a foreign table that was dropped and made again is another one): then all is opened anew, when it is time.
 	 */
 	if (work->phase != KSEG_PHASE_APPLYING ||
-	    (!work->moved && error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE))
+	    (!work->moved && (error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+	                      error->sqlerrcode == ERRCODE_INTERNAL_ERROR)))
 		stream_close(work);
 }
 
@@ -178,6 +179,9 @@ recover_sort_reading(const KsegStreamWork *work, KsegStreamFault fault)
 	if (reason == KSEG_FAILURE_GAP)
 		return KSEG_FAULT_GAP;
 	if (reason == KSEG_FAILURE_BUILD)
+		return KSEG_FAULT_SURROUNDINGS;
+	/* It has run with a password that was right: the user mapping may have the new one. A courier that is opened with it tells. */
+	if (reason == KSEG_FAILURE_AUTH && work->running)
 		return KSEG_FAULT_SURROUNDINGS;
 	return fault == KSEG_FAULT_MESSAGE ? KSEG_FAULT_DEFINITION : fault;
 }

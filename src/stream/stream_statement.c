@@ -129,6 +129,23 @@ stream_statement_is_new(KsegStreamStatement *statement)
 	return is_new;
 }
 
+bool
+stream_statement_is_current(const KsegStreamStatement *statement, const KsegStreamEntry *entry)
+{
+	const KsegStreamQuery *now = stream_query_analyze(entry);
+
+	if (now->source != statement->query->source || now->server != statement->query->server ||
+	    now->target != statement->query->target)
+		return false;
+	for (int i = 0; i < KSEG_STATEMENTS; i++)
+	{
+		if (statement->texts[i] != NULL &&
+		    strcmp(table_statement_build(&now->request, i == 1), statement->texts[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
 /* ---------- running ---------- */
 
 /* May the plan go by table_bulk? The query that it was planned from is its source's. */

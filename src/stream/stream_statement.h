@@ -38,6 +38,13 @@ extern Bitmapset *stream_statement_needed(KsegStreamStatement *statement);
 /* Has the plan of the statement that is run next been made anew since stream_statement_needed? Locks its relations. SPI connected. */
 extern bool stream_statement_is_new(KsegStreamStatement *statement);
 
+/*
+ * Would the definition, analyzed as things are now, give the same statements? PostgreSQL plans a changed view or target anew from the same text; the
+ * text (types, collations and NULLs of the key's columns are in it) and what a definition may be are this module's. Needs and ERRORs as
+ * stream_statement_create; what it makes lives in the current memory context.
+ */
+extern bool stream_statement_is_current(const KsegStreamStatement *statement, const KsegStreamEntry *entry);
+
 /* Run it. Returns the rows that its command counts. SPI connected, ERRORs are PostgreSQL's. */
 extern uint64 stream_statement_run(KsegStreamStatement *statement);
 
