@@ -1,4 +1,5 @@
 # needs: kafka
+# long: brokers that go and come back
 # The tests' own Kafka does what the other tests take for granted: it starts, serves, keeps to the last byte what is put in,
 # refuses whom it should, loses nothing when a node is killed, and is gone afterwards. What our client writes kcat and Java read,
 # and the other way round: two witnesses that are none of ours.

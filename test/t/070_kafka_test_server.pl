@@ -1,4 +1,5 @@
 # needs: kafka
+# long: brokers that go and come back
 # test_server of a Kafka server, against real listeners: what works is said, and what does not is told apart (nobody there, TLS,
 # the password, the client's certificate); plaintext does not leave this machine unless a superuser has said so; and no password
 # is seen on the way, in a process, a file of the log or an answer.

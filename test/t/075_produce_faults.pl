@@ -1,4 +1,5 @@
 # needs: kafka
+# long: brokers that go and come back
 # Brokers that are absent, go, come back, stand still or refuse while a run produces: it waits and finishes, or fails in clear
 # words; nothing is lost, nothing comes twice, and each partition has its order. Counted by a reader that is none of ours.
 use strict;

@@ -1,4 +1,5 @@
 # needs: kafka
+# long: brokers that go and come back
 # A run to Kafka ends within a second, whatever it waits for: by a cancel, a statement_timeout, a termination, its own timeout; and
 # at once when its courier is killed. It leaves no courier and no descriptor, and its session goes on.
 use strict;

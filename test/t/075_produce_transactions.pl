@@ -1,4 +1,5 @@
 # needs: kafka
+# long: brokers that go and come back
 # Transactions of Kafka's whose broker goes, comes back or stands still, or whose courier is killed: readers see all of a run or
 # nothing, are told the truth about it, and are not held up for longer than transaction_timeout.
 use strict;

@@ -1,4 +1,5 @@
 # needs: kafka
+# long: brokers that go and come back
 # What happens to a SELECT when something breaks on the way: a broker that is absent, killed, paused or back again, a courier that is
 # killed, a topic that goes while it is read. Either every row comes, exactly once and in order, or there is an error that says
 # why; never a wait without end, and never a courier that stays behind.

@@ -1,4 +1,5 @@
 # needs: kafka
+# long: brokers that go and come back
 # A cluster of three nodes whose leaders move while a stream follows its topic, and the group to which a stream tells its positions: all
 # messages come, once, and Kafka's own tool says that nothing is left.
 use strict;

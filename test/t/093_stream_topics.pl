@@ -1,4 +1,5 @@
 # needs: kafka
+# long: brokers that go and come back
 # What topics can be while a stream follows them: not there yet, empty, compacted, with transactions that are open or aborted, with large
 # messages, with more partitions than before, and ever more of them.
 use strict;
