@@ -479,6 +479,8 @@ CREATE TABLE kseg.stream_entry (
     max_dead_letter_rate double precision NOT NULL,
     commit_group text,
     enabled boolean NOT NULL,
+    -- When somebody started or stopped it, or took it over a gap: since when it is as it is, where no process says so.
+    changed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     -- Why it has stopped by itself: failed, gap, dead_letters, copy.
     halted text,
     halted_at timestamptz,
@@ -487,11 +489,15 @@ CREATE TABLE kseg.stream_entry (
     halted_detail text,
     halted_hint text,
     begun boolean NOT NULL DEFAULT false,
+    -- How many positions were stored: where fewer are there, some are lost.
+    positions integer NOT NULL DEFAULT 0,
     revision bigint NOT NULL DEFAULT 1,
     created timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    -- Where it was made: in a copy of the database it does not run until somebody starts it.
+    -- Where it was made: in a copy of the database it does not run until somebody starts it. A dump that is restored into the same
+    -- database is known by this table's own OID.
     system_identifier bigint NOT NULL,
-    database oid NOT NULL
+    database oid NOT NULL,
+    entry_table oid NOT NULL
 );
 COMMENT ON TABLE kseg.stream_entry IS 'definitions of streams; look at the view kseg.stream';
 
@@ -565,20 +571,20 @@ REVOKE ALL ON FUNCTION kseg.drop_stream(text) FROM PUBLIC;
 -- without shared_preload_libraries.
 CREATE FUNCTION kseg.stream_slots()
 RETURNS TABLE (stream bigint, worker integer, workers integer, state text, since timestamptz, pid integer, messages bigint,
-    rows bigint, batches bigint, dead_letters bigint, bytes bigint, lag_messages bigint, newest timestamptz,
-    settled timestamptz, rows_per_second double precision, failures integer, next_try timestamptz, trouble text,
+    rows bigint, batches bigint, dead_letters bigint, bytes bigint, lag_messages bigint, oldest timestamptz,
+    newest timestamptz, settled timestamptz, rows_per_second double precision, failures integer, next_try timestamptz, trouble text,
     sqlstate text, last_error text, last_error_at timestamptz)
 AS 'MODULE_PATHNAME', 'kseg_sql_stream_slots' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 
 -- Whose a stream is: by OID where it was made, by name in a copy of the database.
-CREATE FUNCTION kseg.stream_is_mine(owner oid, owner_name text, system_identifier bigint, database oid) RETURNS boolean
+CREATE FUNCTION kseg.stream_is_mine(owner oid, owner_name text, system_identifier bigint, database oid, entry_table oid) RETURNS boolean
 AS 'MODULE_PATHNAME', 'kseg_sql_stream_is_mine' LANGUAGE C STRICT STABLE PARALLEL RESTRICTED;
 
-CREATE FUNCTION kseg.stream_owner(owner oid, owner_name text, system_identifier bigint, database oid) RETURNS text
+CREATE FUNCTION kseg.stream_owner(owner oid, owner_name text, system_identifier bigint, database oid, entry_table oid) RETURNS text
 AS 'MODULE_PATHNAME', 'kseg_sql_stream_owner' LANGUAGE C STRICT STABLE PARALLEL RESTRICTED;
 
 -- Has a stream come with a copy of its database? It does not run there until somebody starts it.
-CREATE FUNCTION kseg.stream_is_copy(system_identifier bigint, database oid) RETURNS boolean
+CREATE FUNCTION kseg.stream_is_copy(system_identifier bigint, database oid, entry_table oid) RETURNS boolean
 AS 'MODULE_PATHNAME', 'kseg_sql_stream_is_copy' LANGUAGE C STRICT STABLE PARALLEL RESTRICTED;
 
 -- Why a stream that should run has no slot.
@@ -586,7 +592,7 @@ CREATE FUNCTION kseg.stream_hindrance() RETURNS text
 AS 'MODULE_PATHNAME', 'kseg_sql_stream_hindrance' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 
 CREATE VIEW kseg.stream WITH (security_barrier = true) AS
-    SELECT e.name, kseg.stream_owner(e.owner, e.owner_name, e.system_identifier, e.database) AS owner,
+    SELECT e.name, kseg.stream_owner(e.owner, e.owner_name, e.system_identifier, e.database, e.entry_table) AS owner,
            e.query, e.search_path, e.target, e.key, e.on_conflict, e.delete_when, e.start, e.start_time, e.topics,
            e.batch_rows, e.batch_interval, e.workers, e.on_error, e.max_dead_letter_rate, e.commit_group, e.created,
            e.enabled, CASE WHEN c.copy THEN 'copy' ELSE e.halted END AS halted, e.halted_at,
@@ -597,8 +603,8 @@ CREATE VIEW kseg.stream WITH (security_barrier = true) AS
     FROM kseg.stream_entry e,
          -- Nobody needs to have looked at the database for that: without preload nobody does.
          LATERAL (SELECT e.enabled AND e.halted IS NULL
-                      AND kseg.stream_is_copy(e.system_identifier, e.database) AS copy) c
-    WHERE kseg.stream_is_mine(e.owner, e.owner_name, e.system_identifier, e.database);
+                      AND kseg.stream_is_copy(e.system_identifier, e.database, e.entry_table) AS copy) c
+    WHERE kseg.stream_is_mine(e.owner, e.owner_name, e.system_identifier, e.database, e.entry_table);
 COMMENT ON VIEW kseg.stream IS
     'definitions of streams of the roles that you are or belong to; halted and what follows: why one has stopped by itself';
 
@@ -606,7 +612,7 @@ CREATE VIEW kseg.position WITH (security_barrier = true) AS
     SELECT e.name AS stream, p.topic, p.partition, p.next_offset AS "offset", p.updated
     FROM kseg.position_entry p
     JOIN kseg.stream_entry e ON e.id OPERATOR(pg_catalog.=) p.stream
-    WHERE kseg.stream_is_mine(e.owner, e.owner_name, e.system_identifier, e.database)
+    WHERE kseg.stream_is_mine(e.owner, e.owner_name, e.system_identifier, e.database, e.entry_table)
        OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE');
 COMMENT ON VIEW kseg.position IS 'for each partition of a stream the first offset that is not yet in its target';
 
@@ -635,7 +641,7 @@ CREATE VIEW kseg.stream_status WITH (security_barrier = true) AS
                -- Not known of one: not known.
                CASE WHEN pg_catalog.count(w.lag_messages) OPERATOR(pg_catalog.=) pg_catalog.count(*)
                     THEN pg_catalog.sum(w.lag_messages)::pg_catalog.int8 END AS lag_messages,
-               pg_catalog.min(w.newest) FILTER (WHERE w.lag_messages OPERATOR(pg_catalog.>) 0::pg_catalog.int8) AS oldest,
+               pg_catalog.min(w.oldest) AS oldest,
                pg_catalog.max(w.newest) AS newest, pg_catalog.max(w.settled) AS settled,
                pg_catalog.sum(w.rows_per_second) AS rows_per_second,
                pg_catalog.min(w.next_try) AS next_try, pg_catalog.min(w.trouble) AS trouble,
@@ -662,12 +668,18 @@ CREATE VIEW kseg.stream_status WITH (security_barrier = true) AS
                 WHEN w.rank OPERATOR(pg_catalog.=) 4 THEN 'stopping'
                 ELSE 'running'
            END AS state,
-           CASE WHEN e.halted IS NOT NULL THEN e.halted_at WHEN e.enabled THEN w.since END AS since,
+           -- When a database was copied nobody knows; without a slot a stream waits since it was started, or the server.
+           CASE WHEN e.halted IS NOT NULL THEN e.halted_at
+                WHEN c.copy THEN NULL
+                WHEN NOT e.enabled THEN e.changed_at
+                ELSE COALESCE(w.since, GREATEST(e.changed_at, pg_catalog.pg_postmaster_start_time()))
+           END AS since,
            w.pid, e.workers, COALESCE(w.running, 0) AS workers_running,
            l.position, l.sum OPERATOR(pg_catalog.+) w.lag_messages AS topic_end, w.lag_messages,
-           CASE WHEN w.lag_messages OPERATOR(pg_catalog.=) 0::pg_catalog.int8 THEN 0::pg_catalog.float8
-                WHEN w.oldest IS NOT NULL
+           CASE WHEN w.oldest IS NOT NULL
                 THEN GREATEST(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) w.oldest), 0)
+                -- Nothing has come that is not settled.
+                WHEN w.lag_messages IS NOT NULL THEN 0::pg_catalog.float8
            END AS lag_seconds,
            w.rows_per_second, w.batches, w.messages, w.rows, w.dead_letters, w.bytes, w.newest AS newest_message, w.settled AS last_batch,
            -- Errors may quote a message: to its owner.
@@ -681,9 +693,9 @@ CREATE VIEW kseg.stream_status WITH (security_barrier = true) AS
                 WHEN w.rank OPERATOR(pg_catalog.=) 2 THEN 'no background worker is free: max_worker_processes'
            END AS trouble
     FROM kseg.stream_entry e
-    CROSS JOIN LATERAL (SELECT kseg.stream_is_mine(e.owner, e.owner_name, e.system_identifier, e.database) AS mine,
+    CROSS JOIN LATERAL (SELECT kseg.stream_is_mine(e.owner, e.owner_name, e.system_identifier, e.database, e.entry_table) AS mine,
                                e.enabled AND e.halted IS NULL
-                                   AND kseg.stream_is_copy(e.system_identifier, e.database) AS copy) c
+                                   AND kseg.stream_is_copy(e.system_identifier, e.database, e.entry_table) AS copy) c
     LEFT JOIN workers w ON w.stream OPERATOR(pg_catalog.=) e.id
     LEFT JOIN places l ON l.stream OPERATOR(pg_catalog.=) e.id
     WHERE c.mine
@@ -716,10 +728,13 @@ BEGIN ATOMIC
                 THEN 'ALTER EXTENSION kseg UPDATE in this database; restart the server if it runs an older library.' END
     FROM pg_catalog.pg_extension e WHERE e.extname OPERATOR(pg_catalog.=) 'kseg'
     UNION ALL
-    -- A minute: a batch takes a second or so, and whoever is a minute behind does not keep up.
+    -- A minute: a batch takes a second or so, and whoever is a minute behind does not keep up. How far it is behind is known when its
+    -- worker has looked at the topic, which takes a second or so, too: not ok when that takes a minute, not known until then.
     (SELECT 'stream ' OPERATOR(pg_catalog.||) s.stream,
             s.state OPERATOR(pg_catalog.=) ANY (ARRAY['running', 'starting', 'stopping', 'stopped'])
-                AND s.trouble IS NULL AND COALESCE(s.lag_seconds OPERATOR(pg_catalog.<=) 60, true),
+                AND s.trouble IS NULL
+                AND (s.state OPERATOR(pg_catalog.=) 'stopped'
+                     OR COALESCE(NOT l.late, CASE WHEN l.unknown THEN false END)),
             s.state
                 OPERATOR(pg_catalog.||) COALESCE(', ' OPERATOR(pg_catalog.||) s.lag_messages::pg_catalog.text
                     OPERATOR(pg_catalog.||) ' messages behind', '')
@@ -730,10 +745,21 @@ BEGIN ATOMIC
                          THEN s.last_error END), ''),
             CASE WHEN s.state OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'gap', 'dead_letters', 'copy'])
                  THEN 'kseg.stream has detail and hint; then kseg.start_stream or kseg.reset_stream.'
-                 WHEN s.lag_seconds OPERATOR(pg_catalog.>) 60
+                 WHEN s.state OPERATOR(pg_catalog.=) 'stopped' THEN NULL
+                 WHEN l.unknown AND s.trouble IS NULL AND s.state OPERATOR(pg_catalog.=) ANY (ARRAY['running', 'starting', 'stopping'])
+                 THEN 'How far it is behind is not known. pg_stat_activity shows what its workers wait for: look for locks.'
+                 WHEN l.late
                  THEN 'If it stays so, give it more workers with kseg.alter_stream, or look for locks and triggers on its target.'
             END
-     FROM kseg.stream_status s ORDER BY s.stream)
+     FROM kseg.stream_status s
+     -- What waits for its batch to fill is not late. Who may not see the definition does not know that it does.
+     LEFT JOIN kseg.stream d ON d.name OPERATOR(pg_catalog.=) s.stream
+     CROSS JOIN LATERAL (
+         SELECT s.lag_seconds OPERATOR(pg_catalog.>) (60::pg_catalog.float8 OPERATOR(pg_catalog.+)
+                    COALESCE(pg_catalog.date_part('epoch', d.batch_interval), 0)) AS late,
+                s.lag_seconds IS NULL AND s.since OPERATOR(pg_catalog.<)
+                    (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) '1 minute'::pg_catalog.interval) AS unknown) l
+     ORDER BY s.stream)
     UNION ALL
     (SELECT 'dead letters of ' OPERATOR(pg_catalog.||) COALESCE('stream ' OPERATOR(pg_catalog.||) d.stream, 'runs'), false,
             pg_catalog.count(*)::pg_catalog.text OPERATOR(pg_catalog.||) ', '

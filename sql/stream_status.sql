@@ -66,6 +66,25 @@ FROM kseg.stream_status ORDER BY stream;
 SELECT name, owner, query, target, key, on_conflict, enabled, halted, sqlstate, message, detail, hint FROM kseg.stream ORDER BY name;
 \x off
 
+-- since when: one that is halted, since it halted; any other, since somebody started or stopped it
+CREATE FUNCTION pg_temp.is_since_when(what text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE kseg.stream_entry SET changed_at = '2026-01-02', halted_at = '2026-01-03';
+    EXECUTE 'SELECT ' || what;
+    RETURN (SELECT changed_at >= now() FROM kseg.stream_entry WHERE name = 'a2');
+END $$;
+BEGIN;
+UPDATE kseg.stream_entry SET changed_at = '2026-01-02', halted_at = '2026-01-03';
+SELECT stream, state, since::date FROM kseg.stream_status WHERE stream <> 'a' ORDER BY 1;
+SELECT state, since = pg_postmaster_start_time() AS since_the_server FROM kseg.stream_status WHERE stream = 'a';
+UPDATE kseg.stream_entry SET database = 1 WHERE name = 'a';
+SELECT state, since FROM kseg.stream_status WHERE stream = 'a';
+SELECT pg_temp.is_since_when($$kseg.start_stream('a2')$$) AS start, pg_temp.is_since_when($$kseg.start_stream('a2')$$) AS start_again,
+    pg_temp.is_since_when($$kseg.stop_stream('a2')$$) AS stop, pg_temp.is_since_when($$kseg.stop_stream('a2')$$) AS stop_again,
+    pg_temp.is_since_when($$kseg.alter_stream('a2', batch_rows => 7)$$) AS alter, pg_temp.is_since_when($$kseg.reset_stream('a2', 'latest')$$) AS reset;
+UPDATE kseg.stream_entry SET halted = 'gap' WHERE name = 'a2';
+SELECT pg_temp.is_since_when($$kseg.reset_stream('a2', 'latest')$$) AS reset_of_a_gap;
+ROLLBACK;
+
 -- a view's column leaks nothing to a function that is cheaper than its conditions
 SET ROLE status_bob;
 CREATE FUNCTION pg_temp.leak(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RAISE NOTICE 'saw %', $1; RETURN true; END $$;
@@ -96,6 +115,45 @@ UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'kseg';
 SELECT "check", ok, detail FROM pg_temp.health() WHERE "check" ~ 'dead|version';
 SET LOCAL ROLE status_boss;
 SELECT "check", detail FROM kseg.health() WHERE "check" ~ 'dead|stream';
+ROLLBACK;
+
+-- how far behind: what the workers' slots would say, in place of the slots
+BEGIN;
+CREATE TEMP TABLE slot AS SELECT * FROM kseg.stream_slots() LIMIT 0;
+CREATE OR REPLACE FUNCTION kseg.stream_slots()
+RETURNS TABLE (stream bigint, worker integer, workers integer, state text, since timestamptz, pid integer, messages bigint,
+    rows bigint, batches bigint, dead_letters bigint, bytes bigint, lag_messages bigint, oldest timestamptz, newest timestamptz,
+    settled timestamptz, rows_per_second double precision, failures integer, next_try timestamptz, trouble text,
+    sqlstate text, last_error text, last_error_at timestamptz) LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY TABLE slot; END $$;
+UPDATE kseg.stream_entry SET halted = NULL, halted_message = NULL WHERE name = 'b';
+-- The slots of b: state, for how long, messages behind, and how old the oldest is; of both workers.
+CREATE FUNCTION pg_temp.late(state text, since interval, lags bigint[], ages interval[], batch_interval interval DEFAULT '0')
+RETURNS TABLE (state text, lag_messages bigint, lag_seconds int, ok boolean, hint text) LANGUAGE sql AS $$
+    UPDATE kseg.stream_entry SET batch_interval = $5 WHERE name = 'b';
+    DELETE FROM slot;
+    INSERT INTO slot (stream, worker, workers, state, since, pid, lag_messages, oldest, newest, failures)
+        SELECT id, w, 2, $1, now() - $2, 1, $3[w], now() - $4[w], now() - interval '1 day', 0 FROM kseg.stream_entry, generate_series(1, 2) w WHERE name = 'b';
+    -- Seconds by the half minute: this takes less.
+    SELECT s.state, s.lag_messages, (s.lag_seconds / 30)::int * 30, h.ok, h.hint
+        FROM kseg.stream_status s, kseg.health() h WHERE s.stream = 'b' AND h."check" = 'stream b' $$;
+-- the oldest of any worker, whatever is settled; not known of one, not known
+SELECT * FROM pg_temp.late('running', '1 day', '{0, 0}', '{NULL, NULL}');
+SELECT * FROM pg_temp.late('running', '1 day', '{3, 0}', '{30 seconds, NULL}');
+SELECT * FROM pg_temp.late('running', '1 day', '{3, 4}', '{30 seconds, 90 seconds}');
+SELECT * FROM pg_temp.late('running', '1 day', '{3, 4}', '{-1 hour, NULL}');
+SELECT * FROM pg_temp.late('running', '1 day', '{3, NULL}', '{NULL, 90 seconds}');
+-- what waits for its batch to fill is not late
+SELECT * FROM pg_temp.late('running', '1 day', '{3, 4}', '{30 seconds, 90 seconds}', '1 minute');
+SELECT * FROM pg_temp.late('running', '1 day', '{3, 4}', '{30 seconds, 150 seconds}', '1 minute');
+-- not known yet, and not known for long
+SELECT * FROM pg_temp.late('starting', '30 seconds', '{NULL, NULL}', '{NULL, NULL}');
+SELECT * FROM pg_temp.late('starting', '90 seconds', '{NULL, NULL}', '{NULL, NULL}');
+SELECT * FROM pg_temp.late('running', '90 seconds', '{0, NULL}', '{NULL, NULL}');
+SELECT * FROM pg_temp.late('retrying', '90 seconds', '{3, 0}', '{30 seconds, NULL}');
+-- one that somebody has stopped may be behind
+UPDATE slot SET pid = NULL, oldest = now() - interval '1 hour';
+UPDATE kseg.stream_entry SET enabled = false WHERE name = 'b';
+SELECT s.state, h.ok, h.hint FROM kseg.stream_status s, kseg.health() h WHERE s.stream = 'b' AND h."check" = 'stream b';
 ROLLBACK;
 
 -- names of the caller's own do not get in between

@@ -35,8 +35,9 @@ _PG_init(void)
 	 */
 	DefineCustomIntVariable(
 	    "kseg.dead_letter_retention", "Days that kseg keeps dead letters; -1 keeps them for ever.",
-	    "Older ones are removed when a later run records something.", &kseg_dead_letter_retention, 30, -1,
-	    KSEG_RETENTION_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
+	    "Older ones are removed when a later run records something, and every hour while a stream of their "
+	    "database runs.",
+	    &kseg_dead_letter_retention, 30, -1, KSEG_RETENTION_MAX, PGC_SUSET, 0, NULL, NULL, NULL);
 	/* 90 days: a quarter, to compare a monthly job with the ones before. A run's row has about 200 bytes. */
 	DefineCustomIntVariable("kseg.run_retention",
 	                        "Days that kseg keeps the figures of runs; -1 keeps them for ever.",

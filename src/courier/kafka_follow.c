@@ -46,6 +46,7 @@ typedef struct KsegFollow
 	int64_t verified_ms; /* when it was seen last that topics are still those that they were */
 	int64_t survey_ms;   /* when it is to be begun next */
 	int64_t progress_ms; /* when PostgreSQL was told last */
+	int64_t alive_ms;    /* when it is to hear next that this process lives */
 } KsegFollow;
 
 /* ---------- opening ---------- */
@@ -85,6 +86,7 @@ follow_open(KsegCourier *courier)
 	}
 	if (!follow_open_client(follow))
 		return NULL;
+	follow->alive_ms = clock_now_ms() + follow->plan.alive_ms;
 	follow->set.rk = follow->client.rk;
 	follow_fetch_open(&follow->fetch, &follow->client, &follow->set, &follow->plan);
 	follow_commit_open(&follow->commit, &follow->client, &follow->set, &follow->trouble,
@@ -242,12 +244,33 @@ follow_read(KsegFollow *follow, int64_t now)
 	return now;
 }
 
+/*
+ * PROGRESS without a step: a courier that stands still could not be told from one that has nothing to say. Not while earlier output waits to be
+ * read. Returns when to be called again at the latest.
+ */
+static int64_t
+follow_say_alive(KsegFollow *follow, int64_t now)
+{
+	KsegWireIo *io = &follow->courier->io;
+
+	if (now < follow->alive_ms)
+		return follow->alive_ms;
+	follow->alive_ms = now + follow->plan.alive_ms;
+	if (wire_io_pending(io) == 0)
+	{
+		consume_record_end_frame(&follow->fetch.writer);
+		kseg_write_u32(wire_io_put_frame(io, KSEG_FRAME_PROGRESS, sizeof(uint32_t)), 0);
+	}
+	return follow->alive_ms;
+}
+
 static int64_t
 follow_turn(void *state, int64_t now)
 {
 	KsegFollow *follow = state;
 	int64_t survey;
 	int64_t read;
+	int64_t next;
 
 	kafka_client_wake_up(&follow->client);
 	follow_hear(follow);
@@ -264,7 +287,10 @@ follow_turn(void *state, int64_t now)
 		consume_record_end_frame(&follow->fetch.writer);
 		follow_trouble_report(&follow->trouble, follow->courier);
 	}
-	return read < survey ? read : survey;
+	next = follow_say_alive(follow, now);
+	if (read < next)
+		next = read;
+	return survey < next ? survey : next;
 }
 
 /* ---------- the job ---------- */

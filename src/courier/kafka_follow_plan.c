@@ -233,7 +233,8 @@ follow_read_numbers(KsegFollowPlan *plan, const FollowSource *source)
 	    !follow_read_number(source, "workers", 1, FOLLOW_WORKERS_MAX, &workers) ||
 	    !follow_read_number(source, "worker", 0, workers - 1, &worker) ||
 	    !follow_read_number(source, "pending_bytes", 1, FOLLOW_PENDING_MAX, &plan->pending_bytes) ||
-	    !follow_read_number(source, "discovery_ms", 1, FOLLOW_DAY_MS, &plan->discovery_ms))
+	    !follow_read_number(source, "discovery_ms", 1, FOLLOW_DAY_MS, &plan->discovery_ms) ||
+	    !follow_read_number(source, "alive_ms", 1, FOLLOW_DAY_MS, &plan->alive_ms))
 		return false;
 	plan->begun = begun == 1;
 	plan->workers = (uint32_t) workers;

@@ -57,6 +57,7 @@ typedef struct KsegFollowPlan
 	const char *commit_group; /* "" none */
 	int64_t pending_bytes;    /* of encoded frames that are held ready */
 	int64_t discovery_ms;
+	int64_t alive_ms;
 } KsegFollowPlan;
 
 /* As consume_plan_read. */

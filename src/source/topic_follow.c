@@ -24,6 +24,12 @@
  */
 #define FOLLOW_DISCOVERY_MS 5000
 
+/*
+ * So often may a courier fail to say in time that it lives before it is given up: with the five seconds of a stream, no machine is so busy. Only time
+ * that was waited through counts, at most alive_ms at once: neither a clock that is set nor a machine that was asleep makes a courier silent.
+ */
+#define FOLLOW_SILENCES 6
+
 /* Longest name of a topic (Kafka: Topic.MAX_NAME_LENGTH). */
 #define FOLLOW_TOPIC_MAX 249
 
@@ -36,6 +42,8 @@ struct KsegTopicFollow
 	KsegLink *link;
 	uint32 fields;
 	bool grouped; /* a group is told of what is committed */
+	int alive_ms;
+	int64 silent_ms; /* waited through since the courier was heard last */
 	KsegFollowPartition *partitions;
 	int count;
 	int room;
@@ -109,6 +117,7 @@ follow_write_config(const KsegFollowRequest *request, StringInfo json)
 	config_text(json, "commit_group", request->commit_group);
 	config_int(json, "pending_bytes", (int64) request->pending_bytes);
 	config_int(json, "discovery_ms", FOLLOW_DISCOVERY_MS);
+	config_int(json, "alive_ms", request->alive_ms);
 	appendStringInfoChar(json, '}');
 }
 
@@ -287,6 +296,7 @@ follow_take_frame(void *argument, const KsegFrame *frame)
 	MemoryContext previous = MemoryContextSwitchTo(follow->context);
 	bool taken = true;
 
+	follow->silent_ms = 0;
 	if (frame != NULL && frame->type == KSEG_FRAME_PARTITIONS)
 		taken = follow_take_partitions(follow, frame);
 	else if (frame != NULL && frame->type == KSEG_FRAME_PROGRESS)
@@ -314,6 +324,7 @@ topic_follow_open(const KsegFollowRequest *request)
 	follow->context = context;
 	follow->fields = request->read.fields;
 	follow->grouped = request->commit_group != NULL && request->commit_group[0] != '\0';
+	follow->alive_ms = request->alive_ms;
 	initStringInfo(&follow->trouble);
 	initStringInfo(&config);
 	follow_write_config_anywhere(request, &config);
@@ -370,6 +381,7 @@ topic_follow_poll(KsegTopicFollow *follow, KsegFrame *frame)
 {
 	if (link_pull_ready(follow->link, frame))
 	{
+		follow->silent_ms = 0;
 		follow_note_records(follow, frame);
 		return true;
 	}
@@ -380,10 +392,31 @@ topic_follow_poll(KsegTopicFollow *follow, KsegFrame *frame)
 	return false;
 }
 
+static void
+follow_note_silence(KsegTopicFollow *follow, long ms)
+{
+	follow->silent_ms += ms;
+	if (follow->silent_ms >= (int64) follow->alive_ms * FOLLOW_SILENCES)
+		ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
+		                errmsg("kseg's courier has said nothing for " INT64_FORMAT " ms", follow->silent_ms),
+		                errdetail("It says every %d ms that it lives, even when there are no messages.",
+		                          follow->alive_ms),
+		                errhint("The stream starts another one.")));
+}
+
 bool
 topic_follow_wait(KsegTopicFollow *follow, long timeout_ms)
 {
-	return link_wait_records(follow->link, timeout_ms);
+	for (;;)
+	{
+		long part = timeout_ms < 0 ? follow->alive_ms : Min(timeout_ms, follow->alive_ms);
+
+		if (link_wait_records(follow->link, part))
+			return true;
+		follow_note_silence(follow, part);
+		if (timeout_ms >= 0 && (timeout_ms -= part) <= 0)
+			return false;
+	}
 }
 
 /* ---------- what is known ---------- */

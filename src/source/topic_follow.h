@@ -38,6 +38,7 @@ typedef struct KsegFollowRequest
 	int worker;
 	const char *commit_group; /* NULL: none */
 	Size pending_bytes;       /* records that the courier holds ready, while PostgreSQL applies others */
+	int alive_ms;             /* how often the courier says that it lives */
 } KsegFollowRequest;
 
 typedef struct KsegFollowPartition
@@ -61,7 +62,10 @@ extern KsegTopicFollow *topic_follow_open(const KsegFollowRequest *request);
  */
 extern bool topic_follow_poll(KsegTopicFollow *follow, KsegFrame *frame);
 
-/* Wait until something has come, the latch is set or the time is over (-1: for ever); answers interrupts. False: time is over. */
+/*
+ * Wait until something has come, the latch is set or the time is over (-1: for ever); answers interrupts. False: time is over. ERRORs (08006) when
+ * the courier has not said for several times alive_ms of waiting that it lives.
+ */
 extern bool topic_follow_wait(KsegTopicFollow *follow, long timeout_ms);
 
 /* The partitions by their index (the `partition` of the records). known: the courier has said which there are at least once. */

@@ -26,6 +26,7 @@
 
 #include "stream/launcher_parts.h"
 #include "stream/stream_failure.h"
+#include "stream/stream_fault.h"
 #include "stream/stream_worker.h"
 
 /* A process is started in milliseconds. A minute without it is a machine that cannot fork; and a batch takes no minute either. */
@@ -46,6 +47,13 @@ typedef enum KsegSlotAction
 	SLOT_LOST,    /* the process is gone and has not said so */
 	SLOT_BACK_OFF /* it has ended by itself: when to try again */
 } KsegSlotAction;
+
+/* A test that stops a process waits for less. */
+static int
+slot_stop_ms(void)
+{
+	return KSEG_FAULT_LIMIT("stop limit", SLOT_STOP_MS);
+}
 
 static bool
 slot_has_passed(KsegLauncher *launcher, TimestampTz since, int ms)
@@ -68,7 +76,7 @@ slot_decide_process(KsegLauncher *launcher, const KsegLauncherSlot *mine, const 
 		return SLOT_NOTHING;
 	if (mine->told == 0)
 		return SLOT_TELL;
-	if (!slot_has_passed(launcher, mine->told, SLOT_STOP_MS))
+	if (!slot_has_passed(launcher, mine->told, slot_stop_ms()))
 		return SLOT_NOTHING;
 	if (mine->pressed != 0 && !slot_has_passed(launcher, mine->pressed, SLOT_PRESS_MS))
 		return SLOT_NOTHING;
@@ -281,7 +289,7 @@ slot_tell(KsegLauncher *launcher, KsegLauncherSlot *mine, KsegStreamSlot *slot)
 	pid_t pid;
 
 	mine->told = launcher->now;
-	launcher_wake_at(launcher, TimestampTzPlusMilliseconds(launcher->now, SLOT_STOP_MS));
+	launcher_wake_at(launcher, TimestampTzPlusMilliseconds(launcher->now, slot_stop_ms()));
 	LWLockAcquire(kseg_streams->lock, LW_EXCLUSIVE);
 	pid = slot->pid;
 	if (pid != 0)

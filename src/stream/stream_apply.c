@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "source/topic_row.h"
 #include "stream/stream_fault.h"
 #include "stream/stream_slot.h"
 #include "stream/stream_work.h"
@@ -288,12 +289,13 @@ apply_settle_positions(KsegStreamWork *work, const ApplyTry *try)
 	topic_follow_committed(work->follow, try->indexes, next, try->step_count);
 }
 
+/* 0: none, or one that PostgreSQL has not. */
 static TimestampTz
 apply_time(int64 ms)
 {
-	if (ms < 0)
-		return 0;
-	return ms * 1000 - (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	TimestampTz time;
+
+	return ms >= 0 && topic_row_time(ms, &time) ? time : 0;
 }
 
 static void

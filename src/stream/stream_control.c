@@ -48,7 +48,8 @@ kseg_sql_start_stream(PG_FUNCTION_ARGS)
 		    ERROR,
 		    (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		     errmsg("stream \"%s\" has come to a gap", entry->name),
-		     errdetail("What it was to read next is gone from the topic; kseg.stream says what and where."),
+		     errdetail(
+		         "What it was to read next is gone, or not known any more; kseg.stream says what and where."),
 		     errhint("Say where it is to go on: kseg.reset_stream(%s, 'earliest'), or 'latest', a time, or "
 		             "offsets.",
 		             quote_literal_cstr(entry->name))));

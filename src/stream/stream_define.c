@@ -17,12 +17,12 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
+#include "base/own_version.h"
 #include "compat.h"
 #include "server/kafka_server.h"
 #include "source/topic_table.h"
 #include "stream/stream_arguments.h"
 #include "stream/stream_define.h"
-#include "stream/stream_position.h"
 #include "stream/stream_shared.h"
 #include "stream/stream_start.h"
 #include "stream/stream_write.h"
@@ -151,8 +151,8 @@ kseg_sql_stream_to_table(PG_FUNCTION_ARGS)
 	List *topics;
 	char *start;
 	List *positions = NIL;
-	ListCell *cell;
 
+	own_version_check();
 	if (InSecurityRestrictedOperation())
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 		                errmsg("cannot make a stream within a security-restricted operation")));
@@ -166,8 +166,7 @@ kseg_sql_stream_to_table(PG_FUNCTION_ARGS)
 		positions = stream_start_take(entry, start, topics);
 	if (!stream_write_new(entry))
 		stream_write_refuse_name(entry->name);
-	foreach (cell, positions)
-		(void) position_add(entry->id, lfirst(cell));
+	stream_write_positions(entry, positions);
 	stream_entry_notify(entry->name, "starting", NULL);
 	stream_define_tell_preload(entry);
 	PG_RETURN_TEXT_P(cstring_to_text(entry->name));

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "executor/spi.h"
@@ -15,6 +16,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "stream/internal.h"
@@ -28,8 +30,8 @@
 	"start_time, topics, batch_rows, "                                                                       \
 	"(extract(epoch FROM batch_interval) OPERATOR(pg_catalog.*) "                                            \
 	"1000::pg_catalog.numeric)::pg_catalog.int4, workers, "                                                  \
-	"on_error, max_dead_letter_rate, commit_group, enabled, halted, begun, revision, system_identifier, "    \
-	"database"
+	"on_error, max_dead_letter_rate, commit_group, enabled, halted, begun, positions, revision, "            \
+	"system_identifier, database, entry_table"
 
 /* In the order of ENTRY_COLUMNS. */
 enum
@@ -56,9 +58,11 @@ enum
 	ENTRY_ENABLED,
 	ENTRY_HALTED,
 	ENTRY_BEGUN,
+	ENTRY_POSITIONS,
 	ENTRY_REVISION,
 	ENTRY_SYSTEM_IDENTIFIER,
-	ENTRY_DATABASE
+	ENTRY_DATABASE,
+	ENTRY_TABLE
 };
 
 /* The row that is read, and where what it holds is to live. */
@@ -131,6 +135,15 @@ entry_word(const EntryRow *row, int column, const char *const *words)
 	     said != NULL ? said : "null");
 }
 
+bool
+stream_entry_is_here(int64 system_identifier, Oid database, Oid entry_table)
+{
+	Oid schema = get_namespace_oid("kseg", true);
+
+	return (uint64) system_identifier == GetSystemIdentifier() && database == MyDatabaseId &&
+	       OidIsValid(schema) && entry_table == get_relname_relid("stream_entry", schema);
+}
+
 /*
  * Whose it is: by OID where it was made, by name in a copy (a restore, a template, a clone), where OIDs mean somebody else. A copy does
  * not run until it is started there.
@@ -138,8 +151,9 @@ entry_word(const EntryRow *row, int column, const char *const *words)
 static void
 entry_read_owner(const EntryRow *row, KsegStreamEntry *entry)
 {
-	bool here = (uint64) DatumGetInt64(entry_value(row, ENTRY_SYSTEM_IDENTIFIER)) == GetSystemIdentifier() &&
-	            DatumGetObjectId(entry_value(row, ENTRY_DATABASE)) == MyDatabaseId;
+	bool here = stream_entry_is_here(DatumGetInt64(entry_value(row, ENTRY_SYSTEM_IDENTIFIER)),
+	                                 DatumGetObjectId(entry_value(row, ENTRY_DATABASE)),
+	                                 DatumGetObjectId(entry_value(row, ENTRY_TABLE)));
 	Oid owner = DatumGetObjectId(entry_value(row, ENTRY_OWNER));
 
 	entry->owner_name = entry_text(row, ENTRY_OWNER_NAME);
@@ -193,6 +207,7 @@ entry_read(const EntryRow *row)
 	entry->enabled = DatumGetBool(entry_value(row, ENTRY_ENABLED));
 	entry->halted = entry_text(row, ENTRY_HALTED);
 	entry->begun = DatumGetBool(entry_value(row, ENTRY_BEGUN));
+	entry->positions = DatumGetInt32(entry_value(row, ENTRY_POSITIONS));
 	entry->revision = DatumGetInt64(entry_value(row, ENTRY_REVISION));
 	entry_read_owner(row, entry);
 	return entry;
@@ -311,7 +326,7 @@ stream_entry_hold(int64 id, int64 revision)
 {
 	static const Oid types[] = {INT8OID, INT8OID};
 	static KsegInternal hold = {"SELECT 1 FROM kseg.stream_entry WHERE id OPERATOR(pg_catalog.=) $1 "
-	                            "AND revision OPERATOR(pg_catalog.=) $2 FOR SHARE",
+	                            "AND revision OPERATOR(pg_catalog.=) $2 FOR NO KEY UPDATE",
 	                            lengthof(types), types};
 	Datum values[] = {Int64GetDatum(id), Int64GetDatum(revision)};
 	bool held;
@@ -335,6 +350,22 @@ stream_entry_set_begun(int64 id, int64 revision)
 
 	SPI_connect();
 	internal_execute(&begun, values, NULL, false, 0);
+	SPI_finish();
+}
+
+void
+stream_entry_add_positions(int64 id, int count)
+{
+	static const Oid types[] = {INT8OID, INT4OID};
+	static KsegInternal add = {"UPDATE kseg.stream_entry SET positions = positions OPERATOR(pg_catalog.+) $2 "
+	                           "WHERE id OPERATOR(pg_catalog.=) $1",
+	                           lengthof(types), types};
+	Datum values[] = {Int64GetDatum(id), Int32GetDatum(count)};
+
+	if (count == 0)
+		return;
+	SPI_connect();
+	internal_execute(&add, values, NULL, false, 0);
 	SPI_finish();
 }
 

@@ -2,8 +2,8 @@
  * stream_entry.h
  *	  A stream's definition: a row of kseg.stream_entry.
  *
- * Owns: reading it, and the two things that are written outside of stream_define.c: that a stream has halted, and that it has begun.
- * Refuses: to judge whether a definition works (stream_query.c).
+ * Owns: reading it, whether it was made here, and what is written outside of stream_write.c: that a stream has halted, that it has begun, and
+ * how many positions it has. Refuses: to judge whether a definition works (stream_query.c).
  *
  * kseg's tables give no right to anybody: reading and writing them is done as their owner, by a switch that lasts for one statement
  * (internal_begin/internal_end of internal.h).
@@ -61,6 +61,7 @@ typedef struct KsegStreamEntry
 	bool enabled;                /* the user wants it to run */
 	char *halted;   /* NULL: no. Else why it stopped by itself: 'failed', 'gap', 'dead_letters', 'copy' */
 	bool begun;     /* its first positions are stored */
+	int positions;  /* so many were stored: where fewer are there, some are lost */
 	int64 revision; /* raised by each change that a worker must take up */
 } KsegStreamEntry;
 
@@ -70,6 +71,12 @@ typedef struct KsegStreamEntry
  */
 extern KsegStreamEntry *stream_entry_get(int64 id);
 extern KsegStreamEntry *stream_entry_get_by_name(const char *name);
+
+/*
+ * Was an entry of these three columns made here: in this cluster, in this database, and in this very table? A restored dump brings it into
+ * another table, into the same database, too; ALTER EXTENSION UPDATE and whatever rewrites a table leave it the one it is.
+ */
+extern bool stream_entry_is_here(int64 system_identifier, Oid database, Oid entry_table);
 
 /* ERRORs: 42501 unless the current role is the owner, belongs to it, or is a superuser. */
 extern void stream_entry_check_owner(const KsegStreamEntry *entry);
@@ -81,13 +88,20 @@ extern void stream_entry_check_owner(const KsegStreamEntry *entry);
 extern bool stream_entry_halt(int64 id, int64 revision, const char *halted, const ErrorData *error);
 
 /*
- * Keep the definition as it is until the end of the transaction: whoever changes the stream waits. False: it is not of this revision any more,
- * or gone. Positions that a worker stores because of what it has read of a definition go with it: otherwise they would outlive a reset.
+ * Keep the definition as it is until the end of the transaction: whoever changes the stream waits, and so does whoever else wants to keep it, for
+ * each of them may count positions (stream_entry_add_positions). False: it is not of this revision any more, or gone. Positions that a worker
+ * stores because of what it has read of a definition go with it: otherwise they would outlive a reset.
  */
 extern bool stream_entry_hold(int64 id, int64 revision);
 
 /* In the current transaction: its first positions are stored, as of this revision (stream_entry_hold): no-op for another. */
 extern void stream_entry_set_begun(int64 id, int64 revision);
+
+/*
+ * So many of its positions were stored, in the current transaction, which holds the definition (stream_entry_hold, stream_write_lock). Whoever finds
+ * fewer than were counted knows that some are lost.
+ */
+extern void stream_entry_add_positions(int64 id, int count);
 
 /* NOTIFY kseg_stream, '{"stream": …, "state": …, "message": …}' when the transaction commits. message may be NULL; it is for everybody. */
 extern void stream_entry_notify(const char *name, const char *state, const char *message);

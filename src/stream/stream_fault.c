@@ -1,6 +1,7 @@
 /*
  * stream_fault.c
- *	  Named points at which a test kills or stops a worker. See stream_fault.h. Compiled to nothing without -DKSEG_FAULTS.
+ *	  Named points at which a test kills or stops a worker and what it depends on, and limits that a test shortens. See stream_fault.h.
+ *	  Compiled to nothing without -DKSEG_FAULTS.
  *
  * The file is read anew at each point: this is no code for production, and a test may write it while a worker runs. It is replaced by
  * rename, so that a worker that is killed leaves it whole.
@@ -11,13 +12,19 @@
 
 #ifdef KSEG_FAULTS
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/wait_event.h"
 
 #define FAULT_FILE "kseg_fault"
 
@@ -41,9 +48,35 @@ fault_parse(const char *line, const char *name, char *action, int *count)
 	return sscanf(line + length, " %15s %d", action, count) >= 1;
 }
 
+/* Two workers that pass a point at once must not both take its line. Closing the descriptor that this returns unlocks. */
+static int
+fault_lock(void)
+{
+	int lock = open(FAULT_FILE ".lock", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+
+	if (lock < 0 || flock(lock, LOCK_EX) != 0)
+		elog(FATAL, "could not lock " FAULT_FILE ": %m");
+	return lock;
+}
+
+/* The lines of the file; none: there is no file. */
+static int
+fault_read(char lines[FAULT_LINES_MAX][FAULT_LINE_MAX])
+{
+	FILE *file = fopen(FAULT_FILE, "r");
+	int count = 0;
+
+	if (file == NULL)
+		return 0;
+	while (count < FAULT_LINES_MAX && fgets(lines[count], FAULT_LINE_MAX, file) != NULL)
+		count++;
+	fclose(file);
+	return count;
+}
+
 /* Write the file without one of its lines. */
 static void
-fault_take_out(char *const *lines, int count, int without)
+fault_take_out(char lines[FAULT_LINES_MAX][FAULT_LINE_MAX], int count, int without)
 {
 	FILE *file = fopen(FAULT_FILE ".new", "w");
 
@@ -70,6 +103,40 @@ fault_pass(int index, const char *line)
 	return ++passed[index];
 }
 
+/* A worker has no other child. It is dead when this returns, and is left for its link to be reaped. */
+static void
+fault_kill_courier(void)
+{
+	char path[MAXPGPATH];
+	FILE *children;
+	int pid;
+	int killed = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", MyProcPid);
+	children = fopen(path, "r");
+	if (children == NULL)
+		elog(FATAL, "could not open \"%s\": %m", path);
+	while (fscanf(children, "%d", &pid) == 1)
+	{
+		siginfo_t info;
+
+		kill(pid, SIGKILL);
+		while (waitid(P_PID, pid, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR)
+			;
+		killed++;
+	}
+	fclose(children);
+	if (killed != 1)
+		elog(FATAL, "there are %d couriers", killed);
+}
+
+static void
+fault_kill_postmaster(void)
+{
+	kill(PostmasterPid, SIGKILL);
+	(void) WaitLatch(NULL, WL_POSTMASTER_DEATH, -1, PG_WAIT_EXTENSION);
+}
+
 static void
 fault_act(const char *name, const char *action)
 {
@@ -78,6 +145,10 @@ fault_act(const char *name, const char *action)
 		kill(MyProcPid, SIGKILL);
 	else if (strcmp(action, "stop") == 0)
 		kill(MyProcPid, SIGSTOP);
+	else if (strcmp(action, "courier") == 0)
+		fault_kill_courier();
+	else if (strcmp(action, "postmaster") == 0)
+		fault_kill_postmaster();
 	else if (strcmp(action, "exit") == 0)
 		proc_exit(1);
 	else if (strcmp(action, "error") == 0)
@@ -86,34 +157,51 @@ fault_act(const char *name, const char *action)
 		elog(FATAL, "fault point \"%s\" knows no action \"%s\"", name, action);
 }
 
+/* Take the line out of the file that is to act now, and tell its action. False: there is none. */
+static bool
+fault_take(const char *name, char *action)
+{
+	char lines[FAULT_LINES_MAX][FAULT_LINE_MAX];
+	int lock = fault_lock();
+	int count = fault_read(lines);
+	bool taken = false;
+
+	for (int i = 0; i < count && !taken; i++)
+	{
+		int wanted;
+
+		taken = fault_parse(lines[i], name, action, &wanted) && fault_pass(i, lines[i]) >= wanted;
+		if (taken)
+			fault_take_out(lines, count, i);
+	}
+	close(lock);
+	return taken;
+}
+
 void
 stream_fault_point(const char *name)
 {
-	FILE *file = fopen(FAULT_FILE, "r");
-	char text[FAULT_LINES_MAX][FAULT_LINE_MAX];
-	char *lines[FAULT_LINES_MAX];
-	int count = 0;
+	char action[16];
 
-	if (file == NULL)
-		return;
-	while (count < FAULT_LINES_MAX && fgets(text[count], sizeof(text[count]), file) != NULL)
-	{
-		lines[count] = text[count];
-		count++;
-	}
-	fclose(file);
+	if (fault_take(name, action))
+		fault_act(name, action);
+}
+
+int
+stream_fault_limit(const char *name, int limit)
+{
+	char lines[FAULT_LINES_MAX][FAULT_LINE_MAX];
+	int count = fault_read(lines);
+
 	for (int i = 0; i < count; i++)
 	{
-		char action[16];
-		int wanted;
+		char is[16];
+		int other;
 
-		if (fault_parse(lines[i], name, action, &wanted) && fault_pass(i, lines[i]) >= wanted)
-		{
-			fault_take_out(lines, count, i);
-			fault_act(name, action);
-			return;
-		}
+		if (fault_parse(lines[i], name, is, &other) && strcmp(is, "is") == 0)
+			return other;
 	}
+	return limit;
 }
 
 #endif /* KSEG_FAULTS */

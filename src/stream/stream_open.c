@@ -27,8 +27,15 @@
  */
 #define OPEN_PENDING_BYTES (8 * 1024 * 1024)
 
-/* How often a worker that is not the first looks whether the first positions are there. They take a second or two, once. */
-#define OPEN_BEGUN_LOOK_MS 500
+/*
+ * How soon a worker that is not the first looks again whether the first positions are there: they take some tenths of a second, and, while
+ * no broker is there, as long as it takes. Then it looks as often as an idle stream may wake up.
+ */
+#define OPEN_BEGUN_LOOK_FIRST_MS 50
+#define OPEN_BEGUN_LOOK_MAX_MS   500
+
+/* How often a courier says that it lives. Six times without it are half a minute: no user waits longer, and nothing else is this slow. */
+#define OPEN_ALIVE_MS 5000
 
 /* ---------- the definition ---------- */
 
@@ -73,6 +80,19 @@ open_set_search_path(const KsegStreamEntry *entry)
 	SetConfigOption("search_path", entry->search_path, PGC_USERSET, PGC_S_SESSION);
 }
 
+/*
+ * What the courier says of where partitions begin is an answer to the definition that this worker has read. When that has changed (reset_stream,
+ * say) it must not be stored. Until the end of the transaction.
+ */
+static void
+open_hold_definition(const KsegStreamWork *work)
+{
+	if (!stream_entry_hold(work->entry->id, work->entry->revision))
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+		                errmsg("the definition of stream \"%s\" was changed while positions were looked for",
+		                       work->entry->name)));
+}
+
 /* Names and expressions (of char *). */
 static List *
 open_topics(const KsegStreamWork *work)
@@ -105,16 +125,53 @@ open_note_followed(KsegStreamWork *work)
 	}
 }
 
+/*
+ * Are all positions there that were stored? Without one a partition would begin at its first message once more. What changes the number otherwise
+ * (reset_stream) changes the revision, too, and then nothing can be told.
+ */
+static bool
+open_has_positions(const KsegStreamWork *work)
+{
+	if (work->stored_count >= work->entry->positions)
+		return true;
+	open_hold_definition(work);
+	return false;
+}
+
+/* Somebody has deleted them, or a restore has not brought them. */
 static void
+open_halt_lost(KsegStreamWork *work)
+{
+	ErrorData error = {.elevel = LOG, .sqlerrcode = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE};
+
+	error.message = psprintf("positions of the stream are lost: %d were stored, %d are there",
+	                         work->entry->positions, work->stored_count);
+	error.detail = "Where a partition was to be read on is not known any more, and from its first message "
+	               "its rows would come twice.";
+	error.hint =
+	    "Say where to go on with kseg.reset_stream(): by offsets, if the target's rows or a backup of "
+	    "kseg.position tell them.";
+	stream_halt(work, "gap", &error);
+}
+
+/* False: the stream has halted. */
+static bool
 open_statement(KsegStreamWork *work)
 {
+	bool complete;
+
 	stream_transaction_begin();
 	MemoryContextSwitchTo(work->session);
 	work->statement = stream_statement_create(work->entry);
 	work->reading = stream_reading_create(work->statement, work->session);
 	work->stored = position_list(work->entry->id, &work->stored_count);
-	open_note_followed(work);
+	complete = open_has_positions(work);
+	if (complete)
+		open_note_followed(work);
 	stream_transaction_commit(work);
+	if (!complete)
+		open_halt_lost(work);
+	return complete;
 }
 
 /* ---------- the courier ---------- */
@@ -134,13 +191,14 @@ open_start_word(KsegStreamStart start)
 	elog(ERROR, "unknown start %d of a stream", (int) start);
 }
 
-/* Milliseconds since 1970. */
+/* Milliseconds since 1970, not before the time: a message of the millisecond that it is within may be earlier. */
 static int64
 open_start_ms(const KsegStreamEntry *entry)
 {
 	if (entry->start != KSEG_START_TIME)
 		return 0;
-	return (entry->start_time + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+	return (entry->start_time + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY + 999) /
+	       1000;
 }
 
 static const char **
@@ -193,6 +251,7 @@ open_follow(KsegStreamWork *work)
 	    .worker = entry->begun ? work->argument.worker : 0,
 	    .commit_group = entry->commit_group,
 	    .pending_bytes = OPEN_PENDING_BYTES,
+	    .alive_ms = KSEG_FAULT_LIMIT("courier limit", OPEN_ALIVE_MS),
 	};
 
 	request.topics = open_topic_names(work, &request.topic_count);
@@ -214,12 +273,16 @@ stream_open(KsegStreamWork *work)
 	if (!work->entry->begun && work->argument.worker != 0)
 	{
 		stream_close(work);
-		stream_turn_sleep(OPEN_BEGUN_LOOK_MS);
+		work->begun_look_ms =
+		    Min(Max(2 * work->begun_look_ms, OPEN_BEGUN_LOOK_FIRST_MS), OPEN_BEGUN_LOOK_MAX_MS);
+		stream_turn_sleep(work->begun_look_ms);
 		return;
 	}
+	work->begun_look_ms = 0;
 	pgstat_report_activity(STATE_RUNNING, psprintf("stream %s: opening", work->entry->name));
 	open_set_search_path(work->entry);
-	open_statement(work);
+	if (!open_statement(work))
+		return;
 	open_follow(work);
 	KSEG_FAULT_POINT("after open");
 	pgstat_report_activity(STATE_IDLE, psprintf("stream %s: waiting for the broker", work->entry->name));
@@ -248,19 +311,6 @@ stream_close(KsegStreamWork *work)
 
 /* ---------- partitions ---------- */
 
-/*
- * What the courier says of where partitions begin is an answer to the definition that this worker has read. When that has changed (reset_stream,
- * say) it must not be stored.
- */
-static void
-open_hold_definition(const KsegStreamWork *work)
-{
-	if (!stream_entry_hold(work->entry->id, work->entry->revision))
-		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-		                errmsg("the definition of stream \"%s\" was changed while positions were looked for",
-		                       work->entry->name)));
-}
-
 /* As it is to be stored when there was none. */
 static KsegPosition
 open_first_position(const KsegFollowPartition *partition)
@@ -281,6 +331,7 @@ stream_open_first(KsegStreamWork *work)
 	KsegFrame frame;
 	bool known;
 	int count;
+	int added = 0;
 
 	work->phase = KSEG_PHASE_READING;
 	/* Records come as well; they are read again from the positions that are stored here. */
@@ -299,8 +350,9 @@ stream_open_first(KsegStreamWork *work)
 	{
 		KsegPosition position = open_first_position(&partitions[i]);
 
-		position_add(work->entry->id, &position);
+		added += position_add(work->entry->id, &position);
 	}
+	stream_entry_add_positions(work->entry->id, added);
 	stream_entry_set_begun(work->entry->id, work->entry->revision);
 	KSEG_FAULT_POINT("before begin");
 	stream_transaction_commit(work);
@@ -338,6 +390,8 @@ open_take_partition(const KsegStreamWork *work, const KsegFollowPartition *parti
 	stream_transaction_begin();
 	open_hold_definition(work);
 	added = position_add(work->entry->id, &position);
+	if (added)
+		stream_entry_add_positions(work->entry->id, 1);
 	stream_transaction_commit(work);
 	if (!added)
 		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

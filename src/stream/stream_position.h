@@ -36,7 +36,10 @@ typedef struct KsegPositionStep
 /* All of a stream's, palloc'd, by topic and partition. */
 extern KsegPosition *position_list(int64 stream, int *count);
 
-/* Store a partition's first position, unless it has one. Returns whether it was stored. It is followed, whatever `followed` says. */
+/*
+ * Store a partition's first position, unless it has one. Returns whether it was stored: then the caller counts it (stream_entry_add_positions), so that
+ * a loss is found out. It is followed, whatever `followed` says.
+ */
 extern bool position_add(int64 stream, const KsegPosition *position);
 
 /* Say whether this position, which is there, is of a topic that the stream reads. Locks it until the end of the transaction. */

@@ -99,6 +99,7 @@ recover_wait(KsegStreamWork *work, const ErrorData *error)
 
 	work->next_try = stream_slot_set_retrying(error, &first);
 	stream_tell_retrying(work, error);
+	pgstat_report_activity(STATE_IDLE, psprintf("stream %s: waiting for its next try", recover_name(work)));
 	if (first)
 		recover_log(psprintf("stream \"%s\" waits and tries again", recover_name(work)), error);
 	/*

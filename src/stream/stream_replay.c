@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
+#include "base/own_version.h"
 #include "base/query_text.h"
 #include "base/result_set.h"
 #include "stream/stream_entry.h"
@@ -196,6 +197,7 @@ kseg_sql_replay_dead_letters(PG_FUNCTION_ARGS)
 	Datum values[3];
 	bool nulls[3] = {false};
 
+	own_version_check();
 	replay_read_arguments(fcinfo, &choice);
 	SPI_connect();
 	groups = choice_groups(&choice, context);

@@ -51,6 +51,7 @@ typedef struct KsegStreamFigures
 	uint64 dead_letters; /* kept */
 	uint64 bytes;        /* of the records' frames */
 	int64 lag_messages;  /* end of the log less position, all partitions; -1: not known */
+	TimestampTz oldest;  /* time of the oldest message that has come and is not settled; 0: none */
 	TimestampTz newest;  /* time of the newest message that is settled; 0: none */
 	TimestampTz settled; /* when the last batch was committed; 0: none */
 	KsegStreamRate rows_per_second;

@@ -149,6 +149,8 @@ stream_slot_settle(const KsegStreamSettled *settled)
 	figures->dead_letters += settled->dead_letters;
 	figures->bytes += settled->bytes;
 	figures->lag_messages = settled->lag_messages;
+	if (settled->lag_messages == 0)
+		figures->oldest = 0;
 	figures->newest = Max(figures->newest, settled->newest);
 	figures->settled = now;
 	failures = slot->failures;
@@ -161,11 +163,19 @@ stream_slot_settle(const KsegStreamSettled *settled)
 }
 
 void
-stream_slot_set_lag(int64 lag_messages)
+stream_slot_set_lag(int64 lag_messages, TimestampTz oldest)
 {
-	if (slot->figures.lag_messages == lag_messages)
+	/* Nobody else writes them, so they may be looked at without the lock. */
+	if (slot->figures.lag_messages == lag_messages && slot->figures.oldest == oldest)
 		return;
 	LWLockAcquire(kseg_streams->lock, LW_EXCLUSIVE);
 	slot->figures.lag_messages = lag_messages;
+	slot->figures.oldest = oldest;
 	LWLockRelease(kseg_streams->lock);
+}
+
+TimestampTz
+stream_slot_get_oldest(void)
+{
+	return slot->figures.oldest;
 }

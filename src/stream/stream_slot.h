@@ -39,7 +39,10 @@ extern void stream_slot_set_error(const ErrorData *error);
 /* What is waited for outside; "" nothing. Copied only when it is another than before. */
 extern void stream_slot_set_trouble(const char *trouble);
 
-/* A batch was committed: these figures are added, lag replaces what was there. Returns how many failures in a row it ends. */
+/*
+ * A batch, or a part of one, was committed: these figures are added, lag replaces what was there. With a lag of 0 nothing is left that could be
+ * the oldest. Returns how many failures in a row it ends.
+ */
 typedef struct KsegStreamSettled
 {
 	uint64 messages;
@@ -51,7 +54,10 @@ typedef struct KsegStreamSettled
 } KsegStreamSettled;
 extern int stream_slot_settle(const KsegStreamSettled *settled);
 
-/* The log's end has moved, or nothing is left: the lag alone. */
-extern void stream_slot_set_lag(int64 lag_messages);
+/* The log's end has moved, messages have come, or nothing is left: how far it is behind, alone. Fields as in KsegStreamFigures. */
+extern void stream_slot_set_lag(int64 lag_messages, TimestampTz oldest);
+
+/* The time of the oldest message as it was told last; 0: none. */
+extern TimestampTz stream_slot_get_oldest(void);
 
 #endif /* KSEG_STREAM_SLOT_H */

@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "base/result_set.h"
+#include "stream/stream_entry.h"
 #include "stream/stream_shared.h"
 
 /* ---------- slots ---------- */
@@ -40,8 +41,8 @@ static void
 slot_put(ReturnSetInfo *result, const KsegStreamSlot *slot, TimestampTz now)
 {
 	const KsegStreamFigures *figures = &slot->figures;
-	Datum values[21];
-	bool nulls[21] = {false};
+	Datum values[22];
+	bool nulls[22] = {false};
 	int i = 0;
 
 	values[i++] = Int64GetDatum(slot->stream);
@@ -58,6 +59,7 @@ slot_put(ReturnSetInfo *result, const KsegStreamSlot *slot, TimestampTz now)
 	values[i++] = Int64GetDatum((int64) figures->bytes);
 	nulls[i] = figures->lag_messages < 0;
 	values[i++] = Int64GetDatum(figures->lag_messages);
+	slot_put_time(&values[i], &nulls[i], figures->oldest), i++;
 	slot_put_time(&values[i], &nulls[i], figures->newest), i++;
 	slot_put_time(&values[i], &nulls[i], figures->settled), i++;
 	values[i++] = Float8GetDatum(stream_rate_get(&figures->rows_per_second, now));
@@ -96,27 +98,27 @@ kseg_sql_stream_slots(PG_FUNCTION_ARGS)
 
 /* ---------- whose ---------- */
 
-/* Was the entry made in this database of this cluster? */
+/* Was the entry made here? By the three arguments from this one on. */
 static bool
-status_is_here(int64 system_identifier, Oid database)
+status_is_here(FunctionCallInfo fcinfo, int first)
 {
-	return (uint64) system_identifier == GetSystemIdentifier() && database == MyDatabaseId;
+	return stream_entry_is_here(PG_GETARG_INT64(first), PG_GETARG_OID(first + 1), PG_GETARG_OID(first + 2));
 }
 
 PG_FUNCTION_INFO_V1(kseg_sql_stream_is_copy);
 
-/* stream_is_copy(system_identifier bigint, database oid) RETURNS boolean: has the entry come with a copy of its database? */
+/* stream_is_copy(system_identifier bigint, database oid, entry_table oid) RETURNS boolean: has the entry come with a copy of its database? */
 Datum
 kseg_sql_stream_is_copy(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(!status_is_here(PG_GETARG_INT64(0), PG_GETARG_OID(1)));
+	PG_RETURN_BOOL(!status_is_here(fcinfo, 0));
 }
 
 PG_FUNCTION_INFO_V1(kseg_sql_stream_is_mine);
 
 /*
- * stream_is_mine(owner oid, owner_name text, system_identifier bigint, database oid) RETURNS boolean: has the caller the rights of this
- * stream's owner? Where the entry was made the role goes by its OID, so that a renamed one keeps its streams; in a copy the same
+ * stream_is_mine(owner oid, owner_name text, system_identifier bigint, database oid, entry_table oid) RETURNS boolean: has the caller the
+ * rights of this stream's owner? Where the entry was made the role goes by its OID, so that a renamed one keeps its streams; in a copy the same
  * OID may be anybody's, so there it goes by name.
  */
 Datum
@@ -124,20 +126,20 @@ kseg_sql_stream_is_mine(PG_FUNCTION_ARGS)
 {
 	Oid owner = PG_GETARG_OID(0);
 
-	if (!status_is_here(PG_GETARG_INT64(2), PG_GETARG_OID(3)))
+	if (!status_is_here(fcinfo, 2))
 		owner = get_role_oid(text_to_cstring(PG_GETARG_TEXT_PP(1)), true);
 	PG_RETURN_BOOL(superuser() || (OidIsValid(owner) && has_privs_of_role(GetUserId(), owner)));
 }
 
 PG_FUNCTION_INFO_V1(kseg_sql_stream_owner);
 
-/* stream_owner(owner oid, owner_name text, system_identifier bigint, database oid) RETURNS text: its name as it is now. */
+/* stream_owner(owner oid, owner_name text, system_identifier bigint, database oid, entry_table oid) RETURNS text: its name as it is now. */
 Datum
 kseg_sql_stream_owner(PG_FUNCTION_ARGS)
 {
 	char *name = NULL;
 
-	if (status_is_here(PG_GETARG_INT64(2), PG_GETARG_OID(3)))
+	if (status_is_here(fcinfo, 2))
 		name = GetUserNameFromId(PG_GETARG_OID(0), true);
 	if (name == NULL)
 		PG_RETURN_TEXT_P(PG_GETARG_TEXT_PP(1));

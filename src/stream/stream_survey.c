@@ -12,7 +12,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
 #include "executor/spi.h"
@@ -29,6 +28,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "base/own_version.h"
 #include "compat.h"
 #include "stream/launcher.h"
 #include "stream/stream_entry.h"
@@ -153,11 +153,14 @@ survey_judge_owner(Oid owner, const char *stream)
 	return NULL;
 }
 
-/* A definition that was made elsewhere has come with a copy of its database: both would write what both read. */
+/*
+ * A definition that was made elsewhere has come with a copy of its database, and both would write what both read; or with a restored dump, whose
+ * other tables may not be there yet.
+ */
 static void
-survey_judge(KsegSurveyed *stream, int64 system_identifier, Oid database)
+survey_judge(KsegSurveyed *stream, bool here)
 {
-	if (system_identifier == (int64) GetSystemIdentifier() && database == MyDatabaseId)
+	if (here)
 	{
 		stream->reason = survey_judge_owner(stream->owner, stream->name);
 		stream->halted = "failed";
@@ -184,7 +187,7 @@ survey_column(HeapTuple tuple, int column)
 static void
 survey_read_streams(KsegSurvey *survey)
 {
-	if (SPI_execute("SELECT id, name, owner, workers, revision, system_identifier, database "
+	if (SPI_execute("SELECT id, name, owner, workers, revision, system_identifier, database, entry_table "
 	                "FROM kseg.stream_entry WHERE enabled AND halted IS NULL ORDER BY id",
 	                true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kseg.stream_entry");
@@ -199,8 +202,9 @@ survey_read_streams(KsegSurvey *survey)
 		stream->owner = DatumGetObjectId(survey_column(tuple, 3));
 		stream->workers = DatumGetInt32(survey_column(tuple, 4));
 		stream->revision = DatumGetInt64(survey_column(tuple, 5));
-		survey_judge(stream, DatumGetInt64(survey_column(tuple, 6)),
-		             DatumGetObjectId(survey_column(tuple, 7)));
+		survey_judge(stream, stream_entry_is_here(DatumGetInt64(survey_column(tuple, 6)),
+		                                          DatumGetObjectId(survey_column(tuple, 7)),
+		                                          DatumGetObjectId(survey_column(tuple, 8))));
 		survey->streams = lappend(survey->streams, stream);
 		MemoryContextSwitchTo(old);
 	}
@@ -209,13 +213,10 @@ survey_read_streams(KsegSurvey *survey)
 static void
 survey_read_version(KsegSurvey *survey)
 {
-	if (SPI_execute("SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'kseg'", true, 1) !=
-	    SPI_OK_SELECT)
-		elog(ERROR, "could not read pg_extension");
-	if (SPI_processed == 0)
-		return;
-	survey->version =
-	    MemoryContextStrdup(survey->memory, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	const char *version = own_version_get();
+
+	if (version != NULL)
+		survey->version = MemoryContextStrdup(survey->memory, version);
 }
 
 /* In a transaction of its own. */
@@ -229,7 +230,7 @@ survey_read(KsegSurvey *survey)
 	survey_read_version(survey);
 	if (survey->version == NULL)
 		survey->finding = KSEG_SURVEY_NONE;
-	else if (strcmp(survey->version, KSEG_VERSION) != 0)
+	else if (!own_version_fits(survey->version))
 		survey->finding = KSEG_SURVEY_VERSION;
 	else
 	{

@@ -36,6 +36,16 @@ stream_tell_settled(KsegStreamWork *work)
 	tell_state(work, KSEG_TOLD_RUNNING, "running", NULL);
 }
 
+/* Everybody in the database may listen. What fails while a batch is applied may be a trigger's own words, with what is in a message. */
+static const char *
+tell_public_message(const KsegStreamWork *work, const ErrorData *error)
+{
+	if (work->phase != KSEG_PHASE_APPLYING)
+		return error->message;
+	return psprintf("a batch could not be applied (SQLSTATE %s); kseg.stream_status says why",
+	                unpack_sql_state(error->sqlerrcode));
+}
+
 void
 stream_tell_retrying(KsegStreamWork *work, const ErrorData *error)
 {
@@ -46,5 +56,5 @@ stream_tell_retrying(KsegStreamWork *work, const ErrorData *error)
 	if (work->told == KSEG_TOLD_APPLYING_FAILED || work->told == KSEG_TOLD_OPENING_FAILED)
 		work->told = told;
 	else
-		tell_state(work, told, "retrying", error->message);
+		tell_state(work, told, "retrying", tell_public_message(work, error));
 }

@@ -9,10 +9,12 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "source/topic_row.h"
 #include "stream/stream_slot.h"
 #include "stream/stream_work.h"
 
@@ -82,6 +84,25 @@ turn_note_running(KsegStreamWork *work)
 	stream_tell_opened(work);
 }
 
+/* The oldest of a batch's records, those before `from` having been looked at. One with a time in the future, or none, is as old as the batch. */
+static void
+turn_note_oldest(KsegStreamWork *work, int from)
+{
+	int64 oldest_ms = PG_INT64_MAX;
+	TimestampTz oldest;
+
+	for (int i = from; i < work->batch->count; i++)
+	{
+		KsegRecord record;
+
+		topic_batch_get(work->batch, i, &record);
+		if (record.timestamp >= 0)
+			oldest_ms = Min(oldest_ms, record.timestamp);
+	}
+	if (topic_row_time(oldest_ms, &oldest))
+		work->batch_time = Min(work->batch_time, oldest);
+}
+
 /* Take what has come into the batch. */
 static void
 turn_take(KsegStreamWork *work)
@@ -90,18 +111,21 @@ turn_take(KsegStreamWork *work)
 
 	while (!turn_is_full(work) && topic_follow_poll(work->follow, &frame))
 	{
-		if (work->batch->count == 0)
-			work->batch_begun = GetCurrentTimestamp();
+		int before = work->batch->count;
+
+		if (before == 0)
+			work->batch_begun = work->batch_time = GetCurrentTimestamp();
 		topic_batch_add(work->batch, &frame);
+		turn_note_oldest(work, before);
 	}
 	stream_take_partitions(work);
 	stream_slot_set_trouble(topic_follow_trouble(work->follow));
 	turn_note_running(work);
 }
 
-/* Are many messages known to be there that have not been taken? */
-static bool
-turn_is_behind(const KsegStreamWork *work)
+/* Messages that are known to be there and have not been taken; counted up to TURN_BEHIND. */
+static int64
+turn_count_missing(const KsegStreamWork *work)
 {
 	int count;
 	bool known;
@@ -110,14 +134,22 @@ turn_is_behind(const KsegStreamWork *work)
 
 	for (int i = 0; i < count && missing < TURN_BEHIND; i++)
 		missing += Max(partitions[i].end - partitions[i].next, 0);
-	return missing >= TURN_BEHIND;
+	return missing;
+}
+
+static bool
+turn_is_behind(const KsegStreamWork *work)
+{
+	return turn_count_missing(work) >= TURN_BEHIND;
 }
 
 /* Take what comes now, too, as long as the stream is behind. */
 static void
 turn_fill(KsegStreamWork *work)
 {
-	while (work->batch->count > 0 && !turn_is_full(work) && turn_is_behind(work) &&
+	/* With an interval batches wait for it anyway, and in turn_wait. */
+	while (work->entry->batch_interval_ms == 0 && work->batch->count > 0 && !turn_is_full(work) &&
+	       turn_is_behind(work) &&
 	       !TimestampDifferenceExceeds(work->batch_begun, GetCurrentTimestamp(), TURN_FILL_MS) &&
 	       topic_follow_wait(work->follow, TURN_MORE_MS))
 		turn_take(work);
@@ -139,6 +171,8 @@ turn_has_progress(const KsegStreamWork *work)
 	return false;
 }
 
+/* ---------- how far it is behind ---------- */
+
 int64
 stream_turn_lag(const KsegStreamWork *work)
 {
@@ -151,10 +185,39 @@ stream_turn_lag(const KsegStreamWork *work)
 	{
 		if (partitions[i].end < 0)
 			return -1;
-		lag += Max(partitions[i].end - work->settled[i].next, 0);
+		/* A message may come before the news that the log has grown by it. */
+		lag += Max(Max(partitions[i].end, partitions[i].next) - work->settled[i].next, 0);
 	}
 	return known ? lag : -1;
 }
+
+/*
+ * The time of the oldest message that has come and is not settled; 0: there is none. Of messages that are there and have not come nobody knows the
+ * time: they count from when they were heard of, or, behind a batch, as old as that one: with the next one it is known again.
+ */
+static TimestampTz
+turn_oldest(const KsegStreamWork *work)
+{
+	TimestampTz before = stream_slot_get_oldest();
+	int count;
+	bool known;
+
+	if (work->batch->count > 0)
+		return work->batch_time;
+	(void) topic_follow_partitions(work->follow, &count, &known);
+	if (known && turn_count_missing(work) == 0)
+		return 0;
+	return !known || before != 0 ? before : GetCurrentTimestamp();
+}
+
+/* Before anything that may take long: kseg.stream_status shows it meanwhile. */
+static void
+turn_note_lag(const KsegStreamWork *work)
+{
+	stream_slot_set_lag(stream_turn_lag(work), turn_oldest(work));
+}
+
+/* ---------- once an hour ---------- */
 
 /*
  * Dead letters that are older than their retention, once an hour, by a stream that makes none, too. One worker of each stream is enough.
@@ -219,10 +282,13 @@ turn_wait(KsegStreamWork *work, long timeout_ms)
 {
 	if (timeout_ms < 0 && work->next_forget != 0)
 		timeout_ms = turn_until_forget(work);
-	stream_slot_set_lag(stream_turn_lag(work));
+	turn_note_lag(work);
 	pgstat_report_activity(STATE_IDLE, psprintf("stream %s: waiting for messages", work->entry->name));
 	if (work->stat_pending && (timeout_ms < 0 || timeout_ms > TURN_STAT_MS))
 		timeout_ms = TURN_STAT_MS;
+	/* A transaction of this turn may have waited on the same latch, and taken away the wake-up that said so. */
+	if (ConfigReloadPending || stream_slot_is_over(work->entry->revision))
+		return;
 	if (!topic_follow_wait(work->follow, timeout_ms) && work->stat_pending)
 	{
 		pgstat_report_stat(true);
@@ -246,6 +312,7 @@ stream_turn_read(KsegStreamWork *work)
 		return;
 	}
 	work->idle_since = 0;
+	turn_note_lag(work);
 	work->applying = true;
 	stream_tries_begin(&work->tries, work->batch->count);
 	stream_apply(work);

@@ -59,6 +59,7 @@ typedef struct KsegStreamWork
 	TimestampTz next_try; /* after an error of the surroundings; 0: none */
 	KsegStreamTold told;
 	TimestampTz next_forget; /* when old dead letters are looked for again; 0: now */
+	int begun_look_ms;       /* the last wait for the first positions, which another worker stores; 0: none */
 
 	/* opened */
 	KsegStreamEntry *entry; /* NULL: not opened */
@@ -79,6 +80,7 @@ typedef struct KsegStreamWork
 	/* the batch */
 	KsegTopicBatch *batch;
 	TimestampTz batch_begun; /* when its first record came */
+	TimestampTz batch_time;  /* the oldest of its records' times, never later than batch_begun */
 	TimestampTz idle_since;  /* when positions without records were first seen; 0: there are none */
 	bool applying;           /* it is being applied: nothing is added */
 	KsegStreamTries tries;
@@ -112,7 +114,7 @@ extern void stream_take_partitions(KsegStreamWork *work);
 extern void stream_turn_read(KsegStreamWork *work);
 /* Wait until the latch is set or the time has come (-1: for ever). */
 extern void stream_turn_sleep(long timeout_ms);
-/* End of the logs less what is settled; -1: not known. */
+/* End of the logs, and what has come, less what is settled; -1: not known. */
 extern int64 stream_turn_lag(const KsegStreamWork *work);
 
 /* stream_apply.c */

@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "base/near_miss.h"
+#include "base/own_version.h"
 #include "stream/internal.h"
 #include "stream/stream_arguments.h"
 #include "stream/stream_position.h"
@@ -152,10 +153,11 @@ stream_write_new(KsegStreamEntry *entry)
 	                              "search_path, target, key, on_conflict, "
 	                              "delete_when, topics, batch_rows, batch_interval, workers, on_error, "
 	                              "max_dead_letter_rate, commit_group, "
-	                              "start, start_time, enabled, system_identifier, database) "
+	                              "start, start_time, enabled, system_identifier, database, entry_table) "
 	                              "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
 	                              "$12 OPERATOR(pg_catalog.*) '1 millisecond'::pg_catalog.interval, $13, "
-	                              "$14, $15, $16, $17, $18, $19, $20, $21) "
+	                              "$14, $15, $16, $17, $18, $19, $20, $21, "
+	                              "'kseg.stream_entry'::pg_catalog.regclass) "
 	                              "ON CONFLICT (name) DO NOTHING RETURNING id",
 	                              lengthof(types), types};
 	Datum values[WRITE_NEW];
@@ -261,6 +263,7 @@ stream_write_lock(const char *name)
 	Datum values[] = {CStringGetTextDatum(name)};
 	KsegStreamEntry *entry;
 
+	own_version_check();
 	if (InSecurityRestrictedOperation())
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 		                errmsg("cannot change a stream within a security-restricted operation")));
@@ -306,10 +309,10 @@ stream_write_started(const KsegStreamEntry *entry)
 {
 	static const Oid types[] = {INT8OID, INT8OID, OIDOID, OIDOID, TEXTOID};
 	static KsegInternal start = {
-	    "UPDATE kseg.stream_entry SET enabled = true, halted = NULL, halted_at = NULL, halted_sqlstate = "
-	    "NULL, "
+	    "UPDATE kseg.stream_entry SET enabled = true, changed_at = pg_catalog.clock_timestamp(), "
+	    "halted = NULL, halted_at = NULL, halted_sqlstate = NULL, "
 	    "halted_message = NULL, halted_detail = NULL, halted_hint = NULL, "
-	    "system_identifier = $2, database = $3, owner = $4, owner_name = $5, "
+	    "system_identifier = $2, database = $3, entry_table = tableoid, owner = $4, owner_name = $5, "
 	    "revision = revision OPERATOR(pg_catalog.+) 1 WHERE id OPERATOR(pg_catalog.=) $1",
 	    lengthof(types), types};
 	Datum values[] = {Int64GetDatum(entry->id), Int64GetDatum((int64) GetSystemIdentifier()),
@@ -324,8 +327,9 @@ stream_write_stopped(const KsegStreamEntry *entry)
 {
 	static const Oid types[] = {INT8OID};
 	static KsegInternal stop = {
-	    "UPDATE kseg.stream_entry SET enabled = false WHERE id OPERATOR(pg_catalog.=) $1", lengthof(types),
-	    types};
+	    "UPDATE kseg.stream_entry SET enabled = false, changed_at = pg_catalog.clock_timestamp() "
+	    "WHERE id OPERATOR(pg_catalog.=) $1",
+	    lengthof(types), types};
 	Datum values[] = {Int64GetDatum(entry->id)};
 
 	write_execute(&stop, values, NULL);
@@ -346,23 +350,35 @@ stream_write_renamed(const KsegStreamEntry *entry, const char *old_name)
 }
 
 void
+stream_write_positions(const KsegStreamEntry *entry, List *positions)
+{
+	ListCell *cell;
+	int added = 0;
+
+	foreach (cell, positions)
+		added += position_add(entry->id, lfirst(cell));
+	stream_entry_add_positions(entry->id, added);
+}
+
+void
 stream_write_reset(const KsegStreamEntry *entry, List *positions)
 {
 	static const Oid types[] = {INT8OID, TEXTOID, TIMESTAMPTZOID};
 	static KsegInternal reset = {"UPDATE kseg.stream_entry SET start = $2, start_time = $3, begun = false, "
+	                             "positions = 0, "
+	                             "changed_at = CASE WHEN halted OPERATOR(pg_catalog.=) 'gap' "
+	                             "THEN pg_catalog.clock_timestamp() ELSE changed_at END, "
 	                             "halted = CASE WHEN halted OPERATOR(pg_catalog.<>) 'gap' THEN halted END, "
 	                             "revision = revision OPERATOR(pg_catalog.+) 1 "
 	                             "WHERE id OPERATOR(pg_catalog.=) $1",
 	                             lengthof(types), types};
 	Datum values[3] = {Int64GetDatum(entry->id)};
 	char nulls[] = "   ";
-	ListCell *cell;
 
 	write_start(entry, values, nulls, 1);
 	write_execute(&reset, values, nulls);
 	position_remove_all(entry->id);
-	foreach (cell, positions)
-		(void) position_add(entry->id, lfirst(cell));
+	stream_write_positions(entry, positions);
 }
 
 void

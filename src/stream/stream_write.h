@@ -20,7 +20,7 @@ extern bool stream_write_new(KsegStreamEntry *entry);
 
 /*
  * Lock the stream of this name and read it as it is then, palloc'd. ERRORs: 42704 there is none ("Perhaps you meant"), 42501 unless it is
- * the current role's to manage; 42501 in a security-restricted operation, before anything else.
+ * the current role's to manage; before anything else 55000 when the extension is of another version, 42501 in a security-restricted operation.
  */
 extern KsegStreamEntry *stream_write_lock(const char *name);
 
@@ -29,6 +29,9 @@ extern void stream_write_definition(const KsegStreamEntry *entry);
 
 /* A locked stream has another name since stream_write_definition: its dead letters follow. Waits for the batch under way. */
 extern void stream_write_renamed(const KsegStreamEntry *entry, const char *old_name);
+
+/* Store these positions (of KsegPosition *) of a stream that is locked, or new, and has none. */
+extern void stream_write_positions(const KsegStreamEntry *entry, List *positions);
 
 /*
  * Start a locked stream: it is wanted, and no halt is left of it. What is a copy belongs to this database from now on. Its revision is

@@ -243,7 +243,7 @@ subtest 'a stream that is reset while its first positions are looked for' => sub
     is(sql('SELECT count(*), min(number) FROM late'), '10|101', 'it begins where the reset says');
 };
 
-subtest 'an idle stream wakes up at most twice a second' => sub {
+subtest 'the worker of an idle stream wakes up at most twice a second' => sub {
     my ($pid) = split /\n/, sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'kseg stream' AND query LIKE 'stream plain:%'});
     my $switches = sub { my ($n) = slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m; return $n };
     my $before = $switches->();

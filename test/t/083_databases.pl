@@ -147,11 +147,27 @@ subtest 'the extension' => sub {
 subtest 'another version' => sub {
     streaming_database('old');
     my $from = -s $node->logfile;
-    $node->safe_psql('old', q{UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'kseg'; SELECT kseg.stop_stream('one')});
+    $node->safe_psql('old', q{UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'kseg'; ALTER DATABASE old CONNECTION LIMIT 90});
     wait_for_workers($node, 'old', 0);
     is(log_has($node, qr/database "old" do not run: the library is of version \S+, the extension of version 0\.0\.9/, $from), 1, 'is told in the log, once');
     is($node->safe_psql('old', q{SELECT ok FROM kseg.health() WHERE "check" = 'version'}), 'f', 'and in health');
     like(stream_of($node, 'two', dbname => 'old')->{trouble}, qr/version 0\.0\.9/, 'and in the status');
+
+    # What needs the extension's tables says so, before it looks at them.
+    $node->safe_psql('old', 'ALTER TABLE kseg.stream_entry RENAME COLUMN revision TO earlier');
+    my @calls = (q{stream_to_table('three', 'SELECT part, at, number FROM one_topic', 'one')}, q{alter_stream('one', batch_rows => 1)},
+        (map { "${_}_stream('one')" } qw(start stop drop)), q{reset_stream('one', 'earliest')}, 'replay_dead_letters()');
+    for my $call (@calls)
+    {
+        my ($code, $out, $err) = $node->psql('old', "SELECT kseg.$call");
+        like($err, qr/ERROR:\ \ the\ extension\ kseg\ is\ of\ another\ version\ than\ the\ loaded\ library\n
+            DETAIL:\ \ The\ extension\ in\ this\ database\ has\ version\ 0\.0\.9,\ the\ library\ \d\S+\.\n
+            HINT:\ \ ALTER\ EXTENSION\ kseg\ UPDATE\ in\ this\ database/x, $call);
+    }
+    $node->safe_psql('old', q{ALTER TABLE kseg.stream_entry RENAME COLUMN earlier TO revision;
+        UPDATE pg_extension SET extversion = kseg.library_version() WHERE extname = 'kseg'; SELECT kseg.stop_stream('one')});
+    wait_for_workers($node, 'old', 1);
+    pass('and when both are the same again, all is as before');
 };
 
 subtest 'a database that cannot be looked at' => sub {

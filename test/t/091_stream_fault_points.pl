@@ -2,13 +2,15 @@
 # needs: faults
 # A stream whose worker is killed, stopped, made to fail and ended at each named point of its life (src/stream/stream_fault.h), a worker
 # that is stopped while somebody else moves its position, commits that a crash takes away, and a standby that takes over: each message is in
-# the target once, or is a dead letter once. $KSEG_SEED is as in 090_stream_crash.
+# the target once, or is a dead letter once. $KSEG_SEED is as in 090_stream_crash. What a worker depends on is killed at the same points in
+# 091_stream_fault_others.
 use strict;
 use warnings;
 use KsegTest;
 use KsegKafka;
 use KsegStream;
 use KsegFlow;
+use KsegFault;
 
 my $seed = $ENV{KSEG_SEED} // int rand 1_000_000;
 srand $seed;
@@ -23,81 +25,7 @@ $node->safe_psql('postgres', "SELECT kseg.connect_kafka(bootstrap_servers => '" 
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
-# A topic of so many partitions, NAME_topic over it, and the target NAME. Its rows are to be taken one by one where a number has "13" in it.
-sub made
-{
-    my ($name, $partitions) = @_;
-    my $topic = $kafka->create_topic($kafka->topic_unique($name), partitions => $partitions);
-    sql(qq{CREATE FOREIGN TABLE ${name}_topic (part int OPTIONS (meta 'partition'), at bigint OPTIONS (meta 'offset'), number int) SERVER kafka OPTIONS (topic '$topic');
-        CREATE TABLE $name (part int, at bigint, number int CHECK (number % 211 <> 13))});
-    return $topic;
-}
-
-sub make
-{
-    my ($name, %arguments) = @_;
-    my $further = join '', map { ", $_ => $arguments{$_}" } sort keys %arguments;
-    sql("SELECT kseg.stream_to_table('$name', 'SELECT part, at, number FROM ${name}_topic', 'public.$name', batch_rows => 100, max_dead_letter_rate => 1$further)");
-    return;
-}
-
-# What became of what: rows, distinct offsets, their sum; dead letters, distinct offsets.
-sub figures
-{
-    my ($name) = @_;
-    return sql("SELECT count(*), count(DISTINCT (part, at)), coalesce(sum(number), 0) FROM $name") . ' '
-      . sql(qq{SELECT count(*), count(DISTINCT (partition, "offset")) FROM kseg.dead_letter WHERE stream = '$name'});
-}
-
-# Messages 1 … count: of these some are no numbers, and some are numbers that the target refuses. What figures is then.
-sub numbered { return map { { value => $_ % 173 == 7 ? "{\"number\": \"$_ is bad\"}" : "{\"number\": $_}", partition => $_ % 2 } } $_[0] .. $_[1] }
-
-sub expected
-{
-    my ($count) = @_;
-    my @bad  = grep { $_ % 173 == 7 || $_ % 211 == 13 } 1 .. $count;
-    my $sum = $count * ($count + 1) / 2;
-    $sum -= $_ for @bad;
-    my $good = $count - @bad;
-    return "$good|$good|$sum " . @bad . '|' . @bad;
-}
-
-sub state_and_lag { return sql("SELECT state || ' ' || coalesce(lag_messages::text, 'unknown') FROM kseg.stream_status WHERE stream = '$_[0]'") }
-
-# Waits until the stream has settled so many messages and runs, and compares.
-sub all_settled
-{
-    my ($name, $count, $what) = @_;
-    wait_for("$count messages of $name to be settled", sub { my $settled = settled_of($node, $name); return ($settled == $count, $settled) });
-    wait_for("$name to run without a lag", sub { my $said = state_and_lag($name); return ($said eq 'running 0', $said) });
-    return is(figures($name), expected($count), $what);
-}
-
 # ---- points
-
-# Has the process that passes a point next do this. count: not the first time.
-sub plant
-{
-    my ($point, $action, $count) = @_;
-    my $file = $node->data_dir . '/kseg_fault';
-    open my $handle, '>', "$file.test" or die "could not write $file: $!";
-    print $handle "$point $action " . ($count // 1) . "\n";
-    close $handle;
-    rename "$file.test", $file or die "could not rename: $!";
-    return;
-}
-
-# Waits until it has, and returns whose process it was.
-sub acted
-{
-    my ($point, $action, $from) = @_;
-    return wait_for("$action at \"$point\"", sub {
-        my ($pid) = substr(slurp_file($node->logfile), $from) =~ /\[(\d+)\] LOG:  fault point "\Q$point\E": $action/;
-        return $pid;
-    });
-}
-
-sub is_stopped { my ($pid) = @_; return slurp_file("/proc/$pid/stat") =~ /^\d+ \(.*\) T /s }
 
 # What an action does to the process, and to nobody else. $other is a session that was there before.
 my %consequence = (
@@ -118,9 +46,9 @@ sub strike
     my ($point, $action, $count, $during) = @_;
     my $from  = -s $node->logfile;
     my $other = session($node);
-    plant($point, $action, $count);
+    plant_fault($node, $point, $action, $count);
     $during->();
-    my $pid = acted($point, $action, $from);
+    my $pid = fault_acted($node, $point, $action, $from);
     $consequence{$action}->($pid, $from, $other);
     if ($action ne 'kill')
     {
@@ -135,30 +63,30 @@ my @actions = qw(kill stop error exit);
 my %struck;
 
 subtest 'points of a batch' => sub {
-    my $topic = made('flow', 2);
+    my $topic = fault_table($node, $kafka, 'flow', 2);
     my $sent = 0;
-    make('flow', workers => 2);
+    fault_stream($node, 'flow', workers => 2);
     for my $point ('after read', 'before apply', 'after apply', 'before commit', 'after commit')
     {
         for my $action (@actions)
         {
             # Some time or other in the life of a batch, and of its parts: there are bad messages in most.
-            strike($point, $action, 1 + int rand 4, sub { $kafka->produce($topic, numbered($sent + 1, $sent + 500)); $sent += 500 });
-            all_settled('flow', $sent, "$action at \"$point\": each message once, of $sent");
+            strike($point, $action, 1 + int rand 4, sub { $kafka->produce($topic, numbered_messages($sent + 1, $sent + 500)); $sent += 500 });
+            all_settled($node, 'flow', $sent, "$action at \"$point\": each message once, of $sent");
         }
         $struck{$point} = 1;
     }
 };
 
 subtest 'points of the beginning' => sub {
-    my $topic = made('begins', 2);
-    $kafka->produce($topic, numbered(1, 500));
+    my $topic = fault_table($node, $kafka, 'begins', 2);
+    $kafka->produce($topic, numbered_messages(1, 500));
     for my $point ('after open', 'before begin', 'after begin')
     {
         for my $action (@actions)
         {
-            strike($point, $action, 1, sub { make('begins', workers => 2) });
-            all_settled('begins', 500, "$action at \"$point\": each message once");
+            strike($point, $action, 1, sub { fault_stream($node, 'begins', workers => 2) });
+            all_settled($node, 'begins', 500, "$action at \"$point\": each message once");
             sql(q{SELECT kseg.drop_stream('begins'); TRUNCATE begins; DELETE FROM kseg.dead_letter_entry WHERE call = 'begins' OR stream = 'begins'});
             wait_for_answer($node, q{SELECT count(*) FROM kseg.stream_slots() s WHERE stream NOT IN (SELECT id FROM kseg.stream_entry)}, 0);
         }
@@ -167,9 +95,9 @@ subtest 'points of the beginning' => sub {
 };
 
 subtest 'points of a halt' => sub {
-    my $topic = made('halts', 1);
+    my $topic = fault_table($node, $kafka, 'halts', 1);
     my $sent = 0;
-    make('halts', on_error => q{'stop'});
+    fault_stream($node, 'halts', on_error => q{'stop'});
     for my $point ('before halt', 'after halt')
     {
         for my $action (@actions)
@@ -182,7 +110,7 @@ subtest 'points of a halt' => sub {
         }
         $struck{$point} = 1;
     }
-    is(figures('halts'), 8 * 12 . '|' . 8 * 12 . '|' . 8 * 78 . ' 0|0', 'each good message once');
+    is(fault_figures($node, 'halts'), 8 * 12 . '|' . 8 * 12 . '|' . 8 * 78 . ' 0|0', 'each good message once');
 };
 
 subtest 'there are no other points' => sub {
@@ -201,16 +129,14 @@ sub stopped_with_batch
 {
     my ($point, $topic, @messages) = @_;
     my $from = -s $node->logfile;
-    plant($point, 'stop');
+    plant_fault($node, $point, 'stop');
     $kafka->produce($topic, @messages);
-    my $pid = acted($point, 'stop', $from);
-    wait_for("$pid to have stopped", sub { return is_stopped($pid) });
-    return $pid;
+    return stopped_at($node, $point, $from);
 }
 
 subtest 'a worker that slept while another one took over' => sub {
-    my $topic = made('taken', 1);
-    make('taken');
+    my $topic = fault_table($node, $kafka, 'taken', 1);
+    fault_stream($node, 'taken');
     $kafka->produce($topic, numbers(14 .. 23));
     wait_for('the first ones', sub { my $settled = settled_of($node, 'taken'); return ($settled == 10, $settled) });
     my $pid = stopped_with_batch('after read', $topic, numbers(24 .. 63));
@@ -222,14 +148,14 @@ subtest 'a worker that slept while another one took over' => sub {
     my $from = -s $node->logfile;
     kill 'CONT', $pid;
     wait_for('the rest', sub { my $settled = settled_of($node, 'taken'); return ($settled == 100, $settled) });
-    wait_for('it to run', sub { my $said = state_and_lag('taken'); return ($said eq 'running 0', $said) });
-    is(figures('taken'), '100|100|' . (14 + 113) * 50 . ' 0|0', 'its batch is not applied, and what came later is, once');
+    wait_for('it to run', sub { my $said = state_and_lag($node, 'taken'); return ($said eq 'running 0', $said) });
+    is(fault_figures($node, 'taken'), '100|100|' . (14 + 113) * 50 . ' 0|0', 'its batch is not applied, and what came later is, once');
     is(log_has($node, qr/position of a stream is not where its batch began/, $from), 1, 'the log says so');
 };
 
 subtest 'a worker that slept while its stream was reset' => sub {
-    my $topic = made('reset', 1);
-    make('reset');
+    my $topic = fault_table($node, $kafka, 'reset', 1);
+    fault_stream($node, 'reset');
     $kafka->produce($topic, numbers(14 .. 23));
     wait_for('the first ones', sub { my $settled = settled_of($node, 'reset'); return ($settled == 10, $settled) });
     my $pid = stopped_with_batch('after read', $topic, numbers(24 .. 63));
@@ -237,13 +163,13 @@ subtest 'a worker that slept while its stream was reset' => sub {
     kill 'CONT', $pid;
     wait_for('the rest', sub { my $settled = settled_of($node, 'reset'); return ($settled == 50, $settled) });
     wait_until_gone('the worker of before', [$pid]);
-    wait_for('it to run', sub { my $said = state_and_lag('reset'); return ($said eq 'running 0', $said) });
-    is(figures('reset'), '45|45|' . (19 + 63) * 45 / 2 . ' 0|0', 'from where it was told to begin, each message once');
+    wait_for('it to run', sub { my $said = state_and_lag($node, 'reset'); return ($said eq 'running 0', $said) });
+    is(fault_figures($node, 'reset'), '45|45|' . (19 + 63) * 45 / 2 . ' 0|0', 'from where it was told to begin, each message once');
 };
 
 subtest 'a worker that sleeps in its transaction has its positions for itself' => sub {
-    my $topic = made('held', 1);
-    make('held');
+    my $topic = fault_table($node, $kafka, 'held', 1);
+    fault_stream($node, 'held');
     wait_for_state($node, 'held', 'running');
     my $pid = stopped_with_batch('before commit', $topic, numbers(14 .. 63));
     my ($code, $out, $err) = $node->psql('postgres', q{SET lock_timeout = '100ms'; UPDATE kseg.position_entry SET next_offset = 50
@@ -252,14 +178,14 @@ subtest 'a worker that sleeps in its transaction has its positions for itself' =
     is(sql('SELECT count(*) FROM held'), 0, 'nothing of it is to be seen');
     kill 'CONT', $pid;
     wait_for('its batch', sub { my $settled = settled_of($node, 'held'); return ($settled == 50, $settled) });
-    is(figures('held'), '50|50|' . (14 + 63) * 25 . ' 0|0', 'awake, it commits');
+    is(fault_figures($node, 'held'), '50|50|' . (14 + 63) * 25 . ' 0|0', 'awake, it commits');
 };
 
 # ---- crashes that take commits away
 
 subtest 'what a crash takes of the last commits is rows and positions alike' => sub {
-    my $topic = made('lost', 2);
-    make('lost');
+    my $topic = fault_table($node, $kafka, 'lost', 2);
+    fault_stream($node, 'lost');
     $kafka->produce($topic, map { { value => $_, partition => 0 } } numbers(14 .. 113));
     wait_for('the first ones', sub { my $settled = settled_of($node, 'lost'); return ($settled == 100, $settled) });
     sql('CHECKPOINT');
@@ -281,7 +207,7 @@ subtest 'what a crash takes of the last commits is rows and positions alike' => 
     $node->append_conf('postgresql.conf', "kseg.max_stream_workers = 32\n");
     $node->restart;
     wait_for('them to come again', sub { my $now = settled_of($node, 'lost'); return ($now == 200, $now) });
-    is(figures('lost'), '200|200|' . (14 + 213) * 100 . ' 0|0', 'each message once');
+    is(fault_figures($node, 'lost'), '200|200|' . (14 + 213) * 100 . ' 0|0', 'each message once');
 };
 
 # ---- a standby takes over

@@ -1,15 +1,18 @@
 # needs: kafka
+# needs: faults
 # Something stands still, or is away for a while: the broker, the courier, the worker. The stream says what it waits for, everything else goes
 # on, and afterwards all messages are there, once.
 use strict;
 use warnings;
+use POSIX ();
 use KsegTest;
 use KsegKafka;
 use KsegStream;
+use KsegFault;
 
 my $shared = kafka_broker();
 my $kafka  = kafka_broker(nodes => 1, heap => 384);
-my $node   = stream_cluster('stalls');
+my $node   = stream_cluster('stalls', new => { install_path => fault_installation() });
 my %sent;
 my %topic;
 
@@ -126,9 +129,26 @@ subtest 'a courier stands still beyond every timeout' => sub {
     # A second each for connection and request.
     my $stopped = time;
     wait_for('the timeouts of its client to be over', sub { return time - $stopped > 3 });
-    is(state_of($node, 'mine'), 'running', 'nobody can tell it from one that has nothing to say');
+    is(state_of($node, 'mine'), 'running', 'for so long it may be one that has nothing to say');
     kill 'CONT', $courier;
     all_there('mine', 'it goes on');
+
+    # Beyond our own limit: half a minute, here six times half a second.
+    plant_faults($node, 'courier limit is 500');
+    sql(q{SELECT kseg.stop_stream('mine')});
+    wait_for_state($node, 'mine', 'stopped');
+    sql(q{SELECT kseg.start_stream('mine')});
+    $stream = wait_for_state($node, 'mine', 'running');
+    ($courier) = couriers_of($stream->{pid});
+    my $from = -s $node->logfile;
+    kill 'STOP', $courier;
+    send_more('mine', $kafka, 1000);
+    wait_for_log($node, qr/stream "mine" waits and tries again: kseg's courier has said nothing for \d+ ms/, $from);
+    wait_until_gone('the courier', [$courier]);
+    all_there('mine', 'another one goes on');
+    is(stream_of($node, 'mine')->{pid}, $stream->{pid}, 'of the same worker');
+    plant_faults($node);
+
     ($courier) = couriers_of($stream->{pid});
     kill 'STOP', $courier;
     sql(q{SELECT kseg.stop_stream('mine')});
@@ -140,7 +160,7 @@ subtest 'a courier stands still beyond every timeout' => sub {
     all_there('mine', 'and started');
 };
 
-subtest 'a worker stands still, while another session moves its position' => sub {
+subtest 'a worker stands still, and is told to stop and to start again' => sub {
     my $stream = wait_for_state($node, 'mine', 'running');
     kill 'STOP', $stream->{pid};
     send_more('mine', $kafka, 20_000);
@@ -153,6 +173,74 @@ subtest 'a worker stands still, while another session moves its position' => sub
     kill 'CONT', $stream->{pid};
     all_there('mine', 'all is there once');
     wait_for_state($node, 'mine', 'running');
+};
+
+subtest 'a worker stands still with a batch in hand, while another session moves its position' => sub {
+    my $from = -s $node->logfile;
+    plant_fault($node, 'after read', 'stop');
+    send_more('mine', $kafka, 1000);
+    my $pid = stopped_at($node, 'after read', $from);
+    # Forward, behind what the worker has in hand, and what it would have read next.
+    sql(q{SELECT kseg.reset_stream('mine', 'latest')});
+    other_goes_on();
+    is(wait_for_state($node, 'mine', 'stopping')->{pid}, $pid, 'its process is told to end');
+    kill 'CONT', $pid;
+    wait_until_gone('the worker of before', [$pid]);
+    wait_for_log($node, qr/stream "mine" waits and tries again: the position of a stream is not where its batch began/, $from);
+    wait_for_state($node, 'mine', 'running');
+    is(rows_of($node, 'mine'), rows_are(1 .. $sent{mine} - 1000), 'its batch is not applied');
+    # To have them after all, and nothing twice, it is reset to where it was.
+    sql(qq{SELECT kseg.reset_stream('mine', '{"0": @{[ ($sent{mine} - 1000) / 2 ]}, "1": @{[ ($sent{mine} - 1000) / 2 ]}}')});
+    all_there('mine', 'read again from where it was, all is there once');
+};
+
+# Is a signal on its way to a process that takes none now?
+sub is_pending
+{
+    my ($pid, $signal) = @_;
+    my ($pending) = slurp_file("/proc/$pid/status") =~ /^ShdPnd:\s+([0-9a-f]+)/m;
+    return hex(substr $pending, -8) >> ($signal - 1) & 1;
+}
+
+# A worker that was told to end, and stands still, comes to the end of our own limit (60 s; here a second).
+sub pressed
+{
+    my ($pid) = @_;
+    is(wait_for_state($node, 'mine', 'stopping')->{pid}, $pid, 'the stream is stopping, in that process');
+    wait_for("SIGTERM to $pid", sub { return is_pending($pid, POSIX::SIGTERM()) });
+    is(stream_of($node, 'mine')->{state}, 'stopping', 'told with more force it is stopping still');
+    return other_goes_on();
+}
+
+subtest 'a worker that was told to end stands still beyond the limit' => sub {
+    my $pid = wait_for_state($node, 'mine', 'running')->{pid};
+    plant_faults($node, 'stop limit is 1000');
+    kill 'STOP', $pid;
+    send_more('mine', $kafka, 1000);
+    sql(q{SELECT kseg.stop_stream('mine')});
+    pressed($pid);
+    kill 'CONT', $pid;
+    wait_until_gone('the worker', [$pid]);
+    wait_for_state($node, 'mine', 'stopped');
+    is(rows_of($node, 'mine'), rows_are(1 .. $sent{mine} - 1000), 'stopped as asked, behind its last batch');
+    sql(q{SELECT kseg.start_stream('mine')});
+    all_there('mine', 'started it goes on there');
+};
+
+subtest 'the same in its transaction, and the stream is wanted again' => sub {
+    my $from = -s $node->logfile;
+    plant_faults($node, 'before commit stop', 'stop limit is 1000');
+    send_more('mine', $kafka, 1000);
+    my $pid = stopped_at($node, 'before commit', $from);
+    sql(q{SELECT kseg.stop_stream('mine')});
+    wait_for_state($node, 'mine', 'stopping');
+    sql(q{SELECT kseg.start_stream('mine')});
+    pressed($pid);
+    kill 'CONT', $pid;
+    wait_until_gone('the worker', [$pid]);
+    all_there('mine', 'another one goes on, and all is there once');
+    isnt(wait_for_state($node, 'mine', 'running')->{pid}, $pid, 'in another process');
+    plant_faults($node);
 };
 
 subtest 'a worker stands still in the middle of a batch' => sub {

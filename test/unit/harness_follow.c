@@ -15,7 +15,8 @@ harness_follow_defaults(const HarnessKafka *kafka, const char *topics)
 	                              .start = "earliest",
 	                              .group = "",
 	                              .workers = 1,
-	                              .pending_bytes = 1024 * 1024};
+	                              .pending_bytes = 1024 * 1024,
+	                              .alive_ms = 60000};
 
 	config.common.job = "kafka_follow";
 	return config;
@@ -30,9 +31,10 @@ harness_follow_begin(HarnessFollow *follow, const HarnessFollowConfig *config)
 	snprintf(more, sizeof(more),
 	         ",\"format\":\"json\",\"delimiter\":\",\",\"quote\":\"'\",\"null\":\"\",\"wants\":[{\"kind\":"
 	         "\"value\"}],\"topics\":%s,\"positions\":%s,\"begun\":%d,\"start\":\"%s\",\"start_ms\":0,"
-	         "\"workers\":%d,\"worker\":%d,\"commit_group\":\"%s\",\"pending_bytes\":%d,\"discovery_ms\":200",
+	         "\"workers\":%d,\"worker\":%d,\"commit_group\":\"%s\",\"pending_bytes\":%d,\"discovery_ms\":200,"
+	         "\"alive_ms\":%d",
 	         config->topics, config->positions, config->begun, config->start, config->workers, config->worker,
-	         config->group, config->pending_bytes);
+	         config->group, config->pending_bytes, config->alive_ms);
 	common.more = more;
 	memset(follow, 0, sizeof(*follow));
 	follow->ordered = true;
@@ -80,6 +82,7 @@ take_progress(HarnessFollow *follow, KsegReader *reader)
 {
 	uint32_t count = kseg_read_u32(reader);
 
+	follow->alive += count == 0;
 	for (uint32_t i = 0; i < count; i++)
 	{
 		KsegWireStep step;

@@ -25,6 +25,7 @@ typedef struct HarnessFollowConfig
 	int workers;
 	int worker;
 	int pending_bytes;
+	int alive_ms;
 } HarnessFollowConfig;
 
 typedef struct HarnessFollow
@@ -37,6 +38,7 @@ typedef struct HarnessFollow
 	int64_t end[HARNESS_PARTITIONS_MAX];  /* as PARTITIONS and PROGRESS say */
 	int64_t records[HARNESS_PARTITIONS_MAX];
 	bool ordered; /* every record is the one behind the last of its partition */
+	int alive;    /* PROGRESS without a step */
 	int troubles; /* TROUBLE frames */
 	char trouble[400];
 	bool failed; /* FAILED has come, and is the harness's next frame */

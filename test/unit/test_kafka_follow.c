@@ -281,6 +281,28 @@ test_held(void)
 	harness_stop(&follow.harness);
 }
 
+static void
+test_alive(void)
+{
+	HarnessFollowConfig config = harness_follow_defaults(&kafka, "[\"quiet\"]");
+
+	harness_kafka_topic(&kafka, "quiet", 1);
+	harness_follow_begin(&follow, &config);
+	harness_follow_wait(&follow, follow.told == 1);
+	harness_kafka_fill(&kafka, "quiet", 0, 10);
+	harness_follow_wait(&follow, follow.records[0] == 10 && follow.end[0] == 10);
+	tap_is(follow.alive, 0, "before the time nothing is said for its own sake");
+	harness_stop(&follow.harness);
+
+	config.alive_ms = 20;
+	harness_follow_begin(&follow, &config);
+	harness_follow_wait(&follow, follow.records[0] == 10);
+	harness_follow_wait(&follow, follow.alive >= 3);
+	tap_ok(follow.ordered && follow.next[0] == 10 && follow.troubles == 0,
+	       "a courier that has nothing to say says that it lives, and nothing besides");
+	harness_stop(&follow.harness);
+}
+
 static int64_t
 committed_of(const char *group, const char *topic)
 {
@@ -382,6 +404,7 @@ main(void)
 	test_brokers_away();
 	test_leader_moves();
 	test_held();
+	test_alive();
 	test_group();
 	test_refused();
 	harness_kafka_stop(&kafka);

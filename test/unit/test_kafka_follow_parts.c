@@ -94,7 +94,7 @@ read_plan(KsegFollowPlan *plan, const char *topics, const char *positions)
 	    json, sizeof(json),
 	    "{\"format\":\"json\",\"wants\":[{\"kind\":\"value\"}],\"topics\":%s,\"positions\":%s,\"begun\":1,"
 	    "\"start\":\"latest\",\"start_ms\":-5,\"workers\":2,\"worker\":1,\"commit_group\":\"g\","
-	    "\"pending_bytes\":1000,\"discovery_ms\":5000}",
+	    "\"pending_bytes\":1000,\"discovery_ms\":5000,\"alive_ms\":700}",
 	    topics, positions);
 	plan_object = json_tokener_parse(json);
 	if (plan_object == NULL)
@@ -116,7 +116,7 @@ test_topics(void)
 	       "what begins with ^ is a regular expression");
 	tap_ok(plan.begun && plan.start == KSEG_FOLLOW_LATEST && plan.start_ms == -5 && plan.workers == 2 &&
 	           plan.worker == 1 && strcmp(plan.commit_group, "g") == 0 && plan.pending_bytes == 1000 &&
-	           plan.discovery_ms == 5000,
+	           plan.discovery_ms == 5000 && plan.alive_ms == 700,
 	       "the other keys are taken as they are");
 	follow_plan_close(&plan);
 
