@@ -8,6 +8,7 @@ import time
 
 EVERY = 10000
 ALL_ROWS = 50000
+COLUMNS = "id bigint, customer text, amount numeric, ordered_at timestamptz, note text"      # of ingest_bench.py
 KINDS = {"none": None, "no JSON": '{"id": ', "not of the column's type": '{"id": "x"}', "refused by a CHECK": '{"id": -1}'}
 
 
@@ -17,7 +18,7 @@ def topic_make(bench, order, bad, rows, every):
     bench.client("create", topic, "1", "1")
     value = "value::text" if bad is None else f"CASE WHEN key::bigint % {every} = 0 THEN '{bad}' ELSE value::text END"
     bench.sql(f"""SELECT sent FROM kseg.kafka_produce_from_query($$ SELECT {value} AS value FROM ({order.format(rows=rows)}) q $$, topic => '{topic}', value => 'value');
-        CREATE FOREIGN TABLE {topic} (LIKE local) SERVER kafka OPTIONS (topic '{topic}')""")
+        CREATE FOREIGN TABLE {topic} ({COLUMNS}) SERVER kafka OPTIONS (topic '{topic}')""")
     return topic
 
 
