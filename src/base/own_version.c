@@ -30,10 +30,13 @@ own_version_get(void)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		bool null;
-		Datum value = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(catalog), &null);
+		/* heap_getattr would bring in a function of the composite values, which older minor releases have not. */
+		Datum values[Natts_pg_extension];
+		bool nulls[Natts_pg_extension];
 
-		version = null ? NULL : TextDatumGetCString(value);
+		heap_deform_tuple(tuple, RelationGetDescr(catalog), values, nulls);
+		if (!nulls[Anum_pg_extension_extversion - 1])
+			version = TextDatumGetCString(values[Anum_pg_extension_extversion - 1]);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);

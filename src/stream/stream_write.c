@@ -365,18 +365,21 @@ stream_write_reset(const KsegStreamEntry *entry, List *positions)
 {
 	static const Oid types[] = {INT8OID, TEXTOID, TIMESTAMPTZOID};
 	static KsegInternal reset = {"UPDATE kseg.stream_entry SET start = $2, start_time = $3, begun = false, "
-	                             "positions = 0, "
-	                             "changed_at = CASE WHEN halted OPERATOR(pg_catalog.=) 'gap' "
-	                             "THEN pg_catalog.clock_timestamp() ELSE changed_at END, "
-	                             "halted = CASE WHEN halted OPERATOR(pg_catalog.<>) 'gap' THEN halted END, "
-	                             "revision = revision OPERATOR(pg_catalog.+) 1 "
+	                             "positions = 0, revision = revision OPERATOR(pg_catalog.+) 1 "
 	                             "WHERE id OPERATOR(pg_catalog.=) $1",
 	                             lengthof(types), types};
+	static KsegInternal go_on = {
+	    "UPDATE kseg.stream_entry SET changed_at = pg_catalog.clock_timestamp(), halted = NULL, "
+	    "halted_at = NULL, halted_sqlstate = NULL, halted_message = NULL, halted_detail = NULL, "
+	    "halted_hint = NULL "
+	    "WHERE id OPERATOR(pg_catalog.=) $1 AND halted OPERATOR(pg_catalog.=) 'gap'",
+	    1, types};
 	Datum values[3] = {Int64GetDatum(entry->id)};
 	char nulls[] = "   ";
 
 	write_start(entry, values, nulls, 1);
 	write_execute(&reset, values, nulls);
+	write_execute(&go_on, values, NULL);
 	position_remove_all(entry->id);
 	stream_write_positions(entry, positions);
 }

@@ -66,6 +66,7 @@ sub goes_on
 {
     my ($name, $topic, $start, $rows) = @_;
     sql("SELECT kseg.reset_stream('$name', '$start')");
+    is(halt_of($node, $name), '', 'why it had stopped is forgotten');
     wait_for_end($node, $kafka, $name, $topic);
     wait_for_state($node, $name, 'running');
     return is(rows_of($node, $name), $rows, "and goes on after a reset to $start");
