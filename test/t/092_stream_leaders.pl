@@ -30,7 +30,13 @@ sub send_more
 sub all_there
 {
     my ($words) = @_;
-    wait_for_answer($node, "SELECT count(*) >= $sent FROM moved", 't');
+    # What it waits for is said when it waits in vain.
+    wait_for("$sent rows", sub {
+        my $said = $node->safe_psql('postgres', q{SELECT concat_ws(' ', (SELECT count(*) FROM moved), state, lag_messages, position, trouble, last_error)
+            FROM kseg.stream_status WHERE stream = 'moved'});
+        my ($count) = $said =~ /^(\d+)/;
+        return ($count >= $sent, $said);
+    });
     return is(rows_of($node, 'moved'), rows_are(1 .. $sent), $words);
 }
 
