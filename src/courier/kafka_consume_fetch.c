@@ -71,11 +71,9 @@ consume_fetch_start(KsegConsumeFetch *fetch)
 {
 	KsegConsumeBounds *bounds = fetch->bounds;
 	KsegKafkaClient *client = fetch->client;
-	int64_t bytes = consume_gate_fetch_bytes(client->courier->config.max_queue_bytes);
 
 	fetch_index(fetch);
-	consume_gate_open(&fetch->queue.gate, fetch->queue.queue, bytes, bounds->count);
-	kafka_client_hear_fetches(client, consume_gate_pass, &fetch->queue.gate);
+	consume_queue_open_gate(&fetch->queue, client, bounds->count);
 	for (uint32_t i = 0; i < bounds->count; i++)
 	{
 		const KsegConsumePartition *partition = &bounds->partitions[i];

@@ -54,6 +54,15 @@ consume_queue_open(KsegConsumeQueue *queue, KsegKafkaClient *client)
 	kafka_client_watch(client, queue->queue);
 }
 
+void
+consume_queue_open_gate(KsegConsumeQueue *queue, KsegKafkaClient *client, uint32_t partitions)
+{
+	int64_t bytes = consume_gate_fetch_bytes(client->courier->config.max_queue_bytes);
+
+	consume_gate_open(&queue->gate, queue->queue, bytes, partitions);
+	kafka_client_hear_fetches(client, consume_gate_pass, &queue->gate);
+}
+
 /* Fill the batch anew. False: the queue is empty. */
 static bool
 queue_refill(KsegConsumeQueue *queue)

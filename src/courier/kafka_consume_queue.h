@@ -17,7 +17,7 @@
 typedef struct KsegConsumeQueue
 {
 	rd_kafka_queue_t *queue;
-	KsegConsumeGate gate; /* its owner opens it, who knows the partitions */
+	KsegConsumeGate gate;
 	rd_kafka_message_t *batch[KSEG_FETCH_BATCH];
 	size_t batch_count;
 	size_t batch_at; /* the first that has not been looked at */
@@ -32,6 +32,9 @@ extern bool consume_queue_open_client(KsegKafkaClient *client, KsegCourier *cour
 
 /* A queue that the client watches. */
 extern void consume_queue_open(KsegConsumeQueue *queue, KsegKafkaClient *client);
+
+/* From now on the gate in front of it keeps the client's byte budget, with so many partitions. Before any of them is begun. */
+extern void consume_queue_open_gate(KsegConsumeQueue *queue, KsegKafkaClient *client, uint32_t partitions);
 
 /* The next message, which the caller destroys; NULL: none is there. */
 extern rd_kafka_message_t *consume_queue_take(KsegConsumeQueue *queue);

@@ -18,12 +18,9 @@ void
 follow_fetch_open(KsegFollowFetch *fetch, KsegKafkaClient *client, KsegFollowSet *set,
                   const KsegFollowPlan *plan)
 {
-	int64_t bytes = consume_gate_fetch_bytes(client->courier->config.max_queue_bytes);
-
 	*fetch = (KsegFollowFetch){.client = client, .set = set};
 	consume_queue_open(&fetch->queue, client);
-	consume_gate_open(&fetch->queue.gate, fetch->queue.queue, bytes, 0);
-	kafka_client_hear_fetches(client, consume_gate_pass, &fetch->queue.gate);
+	consume_queue_open_gate(&fetch->queue, client, 0);
 	consume_record_open(&fetch->writer, &plan->fields, &client->courier->io);
 }
 

@@ -52,3 +52,15 @@ internal_execute(KsegInternal *statement, Datum *values, const char *nulls, bool
 	SetUserIdAndSecContext(user, security);
 	return result;
 }
+
+uint64
+internal_run(KsegInternal *statement, Datum *values, const char *nulls)
+{
+	uint64 rows;
+
+	SPI_connect();
+	(void) internal_execute(statement, values, nulls, false, 0);
+	rows = SPI_processed;
+	SPI_finish();
+	return rows;
+}

@@ -30,4 +30,7 @@ typedef struct KsegInternal
 extern int internal_execute(KsegInternal *statement, Datum *values, const char *nulls, bool read_only,
                             long limit);
 
+/* The same for a statement that writes or locks, with SPI connected for it alone. Returns the rows that it counts; their values are gone. */
+extern uint64 internal_run(KsegInternal *statement, Datum *values, const char *nulls);
+
 #endif /* KSEG_STREAM_INTERNAL_H */

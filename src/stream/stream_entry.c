@@ -329,13 +329,8 @@ stream_entry_hold(int64 id, int64 revision)
 	                            "AND revision OPERATOR(pg_catalog.=) $2 FOR NO KEY UPDATE",
 	                            lengthof(types), types};
 	Datum values[] = {Int64GetDatum(id), Int64GetDatum(revision)};
-	bool held;
 
-	SPI_connect();
-	internal_execute(&hold, values, NULL, false, 0);
-	held = SPI_processed == 1;
-	SPI_finish();
-	return held;
+	return internal_run(&hold, values, NULL) == 1;
 }
 
 void
@@ -348,9 +343,7 @@ stream_entry_set_begun(int64 id, int64 revision)
 	    lengthof(types), types};
 	Datum values[] = {Int64GetDatum(id), Int64GetDatum(revision)};
 
-	SPI_connect();
-	internal_execute(&begun, values, NULL, false, 0);
-	SPI_finish();
+	(void) internal_run(&begun, values, NULL);
 }
 
 void
@@ -362,11 +355,8 @@ stream_entry_add_positions(int64 id, int count)
 	                           lengthof(types), types};
 	Datum values[] = {Int64GetDatum(id), Int32GetDatum(count)};
 
-	if (count == 0)
-		return;
-	SPI_connect();
-	internal_execute(&add, values, NULL, false, 0);
-	SPI_finish();
+	if (count > 0)
+		(void) internal_run(&add, values, NULL);
 }
 
 /* ---------- telling ---------- */

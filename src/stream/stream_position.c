@@ -69,13 +69,8 @@ position_add(int64 stream, const KsegPosition *position)
 	                  Int64GetDatum(position->next),
 	                  Int64GetDatum(position->seen_offset),
 	                  Int64GetDatum(position->seen_time)};
-	bool added;
 
-	SPI_connect();
-	internal_execute(&add, values, NULL, false, 0);
-	added = SPI_processed == 1;
-	SPI_finish();
-	return added;
+	return internal_run(&add, values, NULL) == 1;
 }
 
 void
@@ -89,9 +84,7 @@ position_set_followed(int64 stream, const char *topic, int32 partition, bool fol
 	Datum values[] = {Int64GetDatum(stream), CStringGetTextDatum(topic), Int32GetDatum(partition),
 	                  BoolGetDatum(followed)};
 
-	SPI_connect();
-	internal_execute(&set, values, NULL, false, 0);
-	SPI_finish();
+	(void) internal_run(&set, values, NULL);
 }
 
 /* ---------- all of a stream's ---------- */
@@ -105,9 +98,7 @@ position_lock_all(int64 stream)
 	                            lengthof(types), types};
 	Datum values[] = {Int64GetDatum(stream)};
 
-	SPI_connect();
-	internal_execute(&lock, values, NULL, false, 0);
-	SPI_finish();
+	(void) internal_run(&lock, values, NULL);
 }
 
 /* Is one there that the transaction's snapshot does not show? */

@@ -118,12 +118,8 @@ write_start(const KsegStreamEntry *entry, Datum *values, char *nulls, int first)
 static uint64
 write_execute(KsegInternal *statement, Datum *values, const char *nulls)
 {
-	uint64 count;
+	uint64 count = internal_run(statement, values, nulls);
 
-	SPI_connect();
-	internal_execute(statement, values, nulls, false, 0);
-	count = SPI_processed;
-	SPI_finish();
 	stream_shared_mark_dirty_at_commit();
 	return count;
 }
@@ -304,15 +300,19 @@ stream_write_definition(const KsegStreamEntry *entry)
 	write_execute(&update, values, nulls);
 }
 
+/* What a halt has written (stream_entry_halt) is gone when the stream is to go on. */
+#define WRITE_NOT_HALTED                                                                                     \
+	"halted = NULL, halted_at = NULL, halted_sqlstate = NULL, halted_message = NULL, halted_detail = NULL, " \
+	"halted_hint = NULL"
+
 void
 stream_write_started(const KsegStreamEntry *entry)
 {
 	static const Oid types[] = {INT8OID, INT8OID, OIDOID, OIDOID, TEXTOID};
 	static KsegInternal start = {
-	    "UPDATE kseg.stream_entry SET enabled = true, changed_at = pg_catalog.clock_timestamp(), "
-	    "halted = NULL, halted_at = NULL, halted_sqlstate = NULL, "
-	    "halted_message = NULL, halted_detail = NULL, halted_hint = NULL, "
-	    "system_identifier = $2, database = $3, entry_table = tableoid, owner = $4, owner_name = $5, "
+	    "UPDATE kseg.stream_entry SET enabled = true, changed_at = "
+	    "pg_catalog.clock_timestamp(), " WRITE_NOT_HALTED
+	    ", system_identifier = $2, database = $3, entry_table = tableoid, owner = $4, owner_name = $5, "
 	    "revision = revision OPERATOR(pg_catalog.+) 1 WHERE id OPERATOR(pg_catalog.=) $1",
 	    lengthof(types), types};
 	Datum values[] = {Int64GetDatum(entry->id), Int64GetDatum((int64) GetSystemIdentifier()),
@@ -369,9 +369,7 @@ stream_write_reset(const KsegStreamEntry *entry, List *positions)
 	                             "WHERE id OPERATOR(pg_catalog.=) $1",
 	                             lengthof(types), types};
 	static KsegInternal go_on = {
-	    "UPDATE kseg.stream_entry SET changed_at = pg_catalog.clock_timestamp(), halted = NULL, "
-	    "halted_at = NULL, halted_sqlstate = NULL, halted_message = NULL, halted_detail = NULL, "
-	    "halted_hint = NULL "
+	    "UPDATE kseg.stream_entry SET changed_at = pg_catalog.clock_timestamp(), " WRITE_NOT_HALTED " "
 	    "WHERE id OPERATOR(pg_catalog.=) $1 AND halted OPERATOR(pg_catalog.=) 'gap'",
 	    1, types};
 	Datum values[3] = {Int64GetDatum(entry->id)};

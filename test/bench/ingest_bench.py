@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import threading
 import time
+from types import SimpleNamespace
 
 from bench_session import Memory, Session, cpu_of, stat_of
 from ingest_poison import poison
@@ -400,7 +401,7 @@ def main():
     parser.add_argument("--parts", default="rates latency idle poison")
     bench = Bench(parser.parse_args())
     bench.prepare()
-    parts = {"rates": rates, "latency": latency, "idle": idle, "poison": lambda bench: poison(bench, ORDER, ", ".join(NAMES))}
+    parts = {"rates": rates, "latency": latency, "idle": idle, "poison": lambda bench: poison(bench, SimpleNamespace(order=ORDER, columns=COLUMNS, names=NAMES))}
     for part in bench.options.parts.split():
         parts[part](bench)
 

@@ -8,25 +8,24 @@ import time
 
 EVERY = 10000
 ALL_ROWS = 50000
-COLUMNS = "id bigint, customer text, amount numeric, ordered_at timestamptz, note text"      # of ingest_bench.py
 KINDS = {"none": None, "no JSON": '{"id": ', "not of the column's type": '{"id": "x"}', "refused by a CHECK": '{"id": -1}'}
 
 
-def topic_make(bench, order, bad, rows, every):
+def topic_make(bench, target, bad, rows, every):
     """A topic of so many orders, each every-th of them the bad value; returns its name."""
     topic = bench.name("poison")
     bench.client("create", topic, "1", "1")
     value = "value::text" if bad is None else f"CASE WHEN key::bigint % {every} = 0 THEN '{bad}' ELSE value::text END"
-    bench.sql(f"""SELECT sent FROM kseg.kafka_produce_from_query($$ SELECT {value} AS value FROM ({order.format(rows=rows)}) q $$, topic => '{topic}', value => 'value');
-        CREATE FOREIGN TABLE {topic} ({COLUMNS}) SERVER kafka OPTIONS (topic '{topic}')""")
+    bench.sql(f"""SELECT sent FROM kseg.kafka_produce_from_query($$ SELECT {value} AS value FROM ({target.order.format(rows=rows)}) q $$, topic => '{topic}', value => 'value');
+        CREATE FOREIGN TABLE {topic} ({target.columns}) SERVER kafka OPTIONS (topic '{topic}')""")
     return topic
 
 
-def stream_make(bench, topic, columns, **arguments):
+def stream_make(bench, topic, target, **arguments):
     """A stream of it into orders; returns its name and its worker."""
     name = bench.name("stream")
     more = "".join(f", {key} => {value}" for key, value in arguments.items())
-    bench.sql(f"SELECT kseg.stream_to_table('{name}', 'SELECT {columns} FROM {topic}', 'orders'{more})")
+    bench.sql(f"SELECT kseg.stream_to_table('{name}', 'SELECT {', '.join(target.names)} FROM {topic}', 'orders'{more})")
     return name, bench.stream_pids(name, 1)
 
 
@@ -34,11 +33,11 @@ def letters_of(bench, name):
     return int(bench.number(f"SELECT count(*) FROM kseg.dead_letter WHERE stream = '{name}'"))
 
 
-def some_round(bench, topic, columns, rows, bad):
+def some_round(bench, topic, target, rows, bad):
     """Rows a second of one stream, `bad` of whose `rows` messages become dead letters."""
     since = bench.table("b")
     bench.sql("ALTER TABLE orders ADD CHECK (id > 0)")
-    name, pids = stream_make(bench, topic, columns)
+    name, pids = stream_make(bench, topic, target)
     bench.wait_until_written(since, rows - bad)
     bench.wait_for("the dead letters", lambda: letters_of(bench, name) == bad)
     if bench.number("SELECT count(DISTINCT id) FROM orders") != rows - bad:
@@ -48,13 +47,13 @@ def some_round(bench, topic, columns, rows, bad):
     return (count - first) / seconds
 
 
-def some(bench, order, columns):
+def some(bench, target):
     rows = bench.options.rows
-    topics = {kind: topic_make(bench, order, bad, rows, EVERY) for kind, bad in KINDS.items()}
+    topics = {kind: topic_make(bench, target, bad, rows, EVERY) for kind, bad in KINDS.items()}
     rates = {kind: [] for kind in KINDS}
     for _ in range(bench.options.rounds):
         for kind, topic in topics.items():
-            rates[kind].append(some_round(bench, topic, columns, rows, 0 if KINDS[kind] is None else rows // EVERY))
+            rates[kind].append(some_round(bench, topic, target, rows, 0 if KINDS[kind] is None else rows // EVERY))
     print(f"\none message in {EVERY:,} cannot be applied; {rows:,} messages, one partition, target with primary key and CHECK\n"
           f"{'':30} {'rows/s':>9}   x of none, median and all rounds")
     for kind, rate in rates.items():
@@ -62,25 +61,26 @@ def some(bench, order, columns):
         print(f"{kind:30} {statistics.median(rate):9,.0f}   {statistics.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})", flush=True)
 
 
-def every(bench, order, columns):
+def every(bench, target):
     print(f"\nall of {ALL_ROWS:,} messages cannot be applied, max_dead_letter_rate 1\n{'':30} {'dead letters/s':>14}")
     for kind, bad in KINDS.items():
         if bad is None:
             continue
-        topic = topic_make(bench, order, bad, ALL_ROWS, 1)
+        topic = topic_make(bench, target, bad, ALL_ROWS, 1)
         bench.table("b")
         bench.sql("ALTER TABLE orders ADD CHECK (id > 0)")
         began = time.monotonic()
-        name, pids = stream_make(bench, topic, columns, max_dead_letter_rate="1")
+        name, pids = stream_make(bench, topic, target, max_dead_letter_rate="1")
         bench.wait_for("the dead letters", lambda name=name: letters_of(bench, name) == ALL_ROWS)
         print(f"{kind:30} {ALL_ROWS / (time.monotonic() - began):14,.0f}", flush=True)
         bench.stream_end(name, pids)
-        name, _ = stream_make(bench, topic, columns)
+        name, _ = stream_make(bench, topic, target)
         bench.wait_for("the halt", lambda name=name: bench.sql(f"SELECT state FROM kseg.stream_status WHERE stream = '{name}' AND state = 'dead_letters'").strip())
         print(f"{'  halts by itself after':30} {letters_of(bench, name):14,}", flush=True)
         bench.sql(f"SELECT kseg.drop_stream('{name}')")
 
 
-def poison(bench, order, columns):
-    some(bench, order, columns)
-    every(bench, order, columns)
+def poison(bench, target):
+    """target: names and columns of the table orders, and the query (order) that makes its messages."""
+    some(bench, target)
+    every(bench, target)
