@@ -2,7 +2,8 @@
 #
 # A formatter for prove (--formatter KsegFormatter). Owns the printing and the counting; refuses to decide what is run.
 # Appends one line "passed failed skipped" for each program to the file $KSEG_COUNTS, and the names of programs that
-# failed to $KSEG_FAILED and of those that were not run, with the reason, to $KSEG_SKIPPED, for test/run to sum up.
+# failed to $KSEG_FAILED and of those that were not run, with the reason, to $KSEG_SKIPPED, for test/run to sum up; and
+# what those that failed said of it, in short, to $KSEG_TROUBLE, for the end of the run.
 package KsegFormatter;
 
 use strict;
@@ -80,15 +81,22 @@ sub _print_failure
     my ($self) = @_;
     my $parser = $self->{parser};
     my @said = grep { !/^\s*(?:ok\b|1\.\.\d+$)/ } map { split /\n/ } @{ $self->{said} };
-    # 200 lines: a failing comparison of SQL results fits; a program that floods does not bury the others.
-    my $left = @said - 200;
-    @said = @said[-200 .. -1] if $left > 0;
-    print "        | ... $left lines before this\n" if $left > 0;
-    print "        | $_\n" for @said;
-    print "        | $_\n" for $parser->parse_errors;
     my $status = $parser->wait // 0;
-    print '        | exit status ', $status >> 8, ', signal ', $status & 127, "\n" if $status;
+    push @said, $parser->parse_errors;
+    push @said, 'exit status ' . ($status >> 8) . ', signal ' . ($status & 127) if $status;
+    # 200 lines: a failing comparison of SQL results fits; a program that floods does not bury the others.
+    print map { "        | $_\n" } _last(200, @said);
+    # Of a long output often only the end is kept, and there 25 lines of 300 characters for each leave room for several.
+    _append($ENV{KSEG_TROUBLE}, join '', "        $self->{name}\n", map { '        | ' . substr($_, 0, 300) . "\n" } _last(25, @said));
     return;
+}
+
+# The last of the lines, not more than so many.
+sub _last
+{
+    my ($most, @lines) = @_;
+    my $left = @lines - $most;
+    return $left > 0 ? ("... $left lines before this", @lines[-$most .. -1]) : @lines;
 }
 
 sub _append
