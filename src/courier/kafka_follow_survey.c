@@ -104,6 +104,7 @@ survey_ask_all(KsegFollowSurvey *survey)
 	survey->error = rd_kafka_metadata(survey->set->rk, 1, NULL, &metadata, SURVEY_ASK_MS);
 	if (survey->error != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
+	follow_spare_take(&survey->spare, metadata);
 	for (int i = 0; i < metadata->topic_cnt; i++)
 	{
 		if (follow_plan_has_topic(plan, metadata->topics[i].topic))
@@ -136,6 +137,7 @@ survey_ask_name(KsegFollowSurvey *survey, const char *name)
 	survey->error = rd_kafka_metadata(survey->set->rk, 0, rkt, &metadata, SURVEY_ASK_MS);
 	if (survey->error == RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
+		follow_spare_take(&survey->spare, metadata);
 		if (metadata->topic_cnt == 1)
 			survey_take_topic(survey, &metadata->topics[0]);
 		else
@@ -147,10 +149,11 @@ survey_ask_name(KsegFollowSurvey *survey, const char *name)
 }
 
 static void
-survey_ask_topics(KsegFollowSurvey *survey)
+survey_find_topics(KsegFollowSurvey *survey)
 {
 	const KsegFollowPlan *plan = survey->plan;
 
+	survey_forget(survey);
 	if (plan->has_patterns || plan->selector_count > SURVEY_NAMES_MOST)
 		survey_ask_all(survey);
 	else
@@ -158,6 +161,34 @@ survey_ask_topics(KsegFollowSurvey *survey)
 		for (uint32_t i = 0; i < plan->selector_count && survey->error == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
 			survey_ask_name(survey, plan->selectors[i].text);
 	}
+}
+
+/* Which brokers lead nothing of what is followed. */
+static void
+survey_choose_spares(KsegFollowSurvey *survey)
+{
+	for (uint32_t i = 0; i < survey->topic_count; i++)
+	{
+		const KsegFoundTopic *found = &survey->topics[i];
+
+		for (int32_t j = 0; j < found->partition_count; j++)
+		{
+			if (follow_plan_has_partition(survey->plan, found->name, j))
+				follow_spare_lead(&survey->spare, found->leaders[j]);
+		}
+	}
+	follow_spare_choose(&survey->spare);
+}
+
+/* Who does not answer may be a leader that stands still, and the only broker that is connected to. */
+static void
+survey_ask_topics(KsegFollowSurvey *survey)
+{
+	survey_find_topics(survey);
+	if (survey->error != RD_KAFKA_RESP_ERR_NO_ERROR && follow_spare_reach(&survey->spare, survey->set->rk))
+		survey_find_topics(survey);
+	if (survey->error == RD_KAFKA_RESP_ERR_NO_ERROR)
+		survey_choose_spares(survey);
 }
 
 /* ---------- offsets ---------- */
@@ -418,7 +449,6 @@ follow_survey_ask(void *argument)
 {
 	KsegFollowSurvey *survey = argument;
 
-	survey_forget(survey);
 	survey_ask_topics(survey);
 	if (survey->error != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;

@@ -5,12 +5,14 @@
  * Owns: the questions, all of which block, and the answers until the loop has taken them. Refuses: to run in the loop's thread
  * (kafka_client_begin), to change the set, and to decide what an answer means (kafka_follow_found.c does).
  *
- * Offsets are asked for leader by leader, so that one leader that is away does not keep the others' partitions waiting.
+ * Offsets are asked for leader by leader, so that one leader that is away does not keep the others' partitions waiting; and when nobody
+ * says which topics there are, brokers that lead none of them are asked.
  */
 #ifndef KSEG_COURIER_KAFKA_FOLLOW_SURVEY_H
 #define KSEG_COURIER_KAFKA_FOLLOW_SURVEY_H
 
 #include "courier/kafka_follow_set.h"
+#include "courier/kafka_follow_spare.h"
 
 /* A topic as a broker describes it. */
 typedef struct KsegFoundTopic
@@ -51,6 +53,8 @@ typedef struct KsegFollowSurvey
 	uint32_t ask_count;
 	bool verified;
 	KsegFollowPartition *anew; /* its topic is another one now; NULL: none has been found */
+
+	KsegFollowSpare spare; /* of the newest answer, for when there is none */
 } KsegFollowSurvey;
 
 /* Work for kafka_client_begin, argument a KsegFollowSurvey. What an earlier one has found is freed first. */

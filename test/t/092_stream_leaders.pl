@@ -1,7 +1,7 @@
 # needs: kafka
 # long: brokers that go and come back
-# A cluster of three nodes whose leaders move while a stream follows its topic, and the group to which a stream tells its positions: all
-# messages come, once, and Kafka's own tool says that nothing is left.
+# A cluster of three nodes whose leaders move while a stream follows its topic, or stand still while others take over, and the group to
+# which a stream tells its positions: all messages come, once, and Kafka's own tool says that nothing is left.
 use strict;
 use warnings;
 use KsegTest;
@@ -81,6 +81,39 @@ subtest 'a node stands still' => sub {
     all_there('and when it goes on');
 };
 
+subtest 'the only node that a stream is connected to stands still' => sub {
+    my $one    = $kafka->create_topic($kafka->topic_unique('one'), config => { 'min.insync.replicas' => 1 });
+    my $number = KsegKafkaRun::leader_of($kafka, $one, 0);
+    topic_table($node, $kafka, $one, 'one');
+    # Longer than this test has patience: that a request is given up helps nobody.
+    my $address = (split /,/, $kafka->bootstrap)[ $number - 1 ];
+    $node->safe_psql('postgres', "ALTER SERVER kafka_one OPTIONS (SET bootstrap_servers '$address', ADD request_timeout '300')");
+    make_stream($node, 'one');
+    # Another client that would wait as long.
+    my $producer = $kafka->producer($one, properties => { 'socket.timeout.ms' => 3000, 'enable.idempotence' => 'true' });
+    my $more = sub {
+        my (@numbers) = @_;
+        $producer->send(numbers(@numbers));
+        is(scalar(grep({ defined $_->{offset} } $producer->flush)), scalar @numbers, 'so many have left');
+        wait_for_answer($node, "SELECT count(*) >= $numbers[-1] FROM one", 't');
+        is(rows_of($node, 'one'), rows_are(1 .. $numbers[-1]), 'and are there');
+    };
+    $more->(1 .. 100);
+    $kafka->pause_node($number);
+    $more->(101 .. 200);
+    $kafka->resume_node($number);
+    $more->(201 .. 300);
+    wait_for_trouble_end('one');
+};
+
+# Until a stream has nothing to complain about.
+sub wait_for_trouble_end
+{
+    my ($name) = @_;
+    wait_for("no trouble of $name", sub { my $said = stream_of($node, $name)->{trouble}; return (!defined $said, $said) });
+    return pass('there is no trouble any more');
+}
+
 subtest 'at the end' => sub {
     is(letters_of($node, 'moved'), 0, 'no message was to blame');
     my $stream = wait_for_state($node, 'moved', 'running');
@@ -88,8 +121,7 @@ subtest 'at the end' => sub {
         my $lag = lag_of_group();
         return (keys %$lag == 6 && !grep({ $_ } values %$lag), $lag);
     }), { map { $_ => 0 } 0 .. 5 }, 'Kafka\'s tool sees the positions in its group');
-    wait_for('no trouble', sub { my $said = stream_of($node, 'moved')->{trouble}; return (!defined $said, $said) });
-    pass('there is no trouble any more');
+    wait_for_trouble_end('moved');
 };
 
 done_testing();

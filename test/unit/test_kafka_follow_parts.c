@@ -1,13 +1,14 @@
 /*
  * test_kafka_follow_parts.c
- *	  Following topics without a broker: frames of partitions and steps, which worker follows what, which topics are asked for, and
- *	  the output that holds megabytes.
+ *	  Following topics without a broker: frames of partitions and steps, which worker follows what, which topics are asked for, which
+ *	  brokers are spare, and the output that holds megabytes.
  */
 #include <json-c/json.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "courier/kafka_follow_plan.h"
+#include "courier/kafka_follow_spare.h"
 #include "courier/wire_io.h"
 #include "tap.h"
 #include "wire/wire_follow.h"
@@ -261,6 +262,41 @@ test_output_blocks(void)
 	close(sockets[1]);
 }
 
+/* ---------- brokers that are spare ---------- */
+
+static void
+test_spare(void)
+{
+	struct rd_kafka_metadata_broker brokers[] = {{.id = 0}, {.id = 11}, {.id = 2}, {.id = 7}, {.id = 5}};
+	struct rd_kafka_metadata metadata = {.brokers = brokers, .broker_cnt = 5};
+	KsegFollowSpare spare = {.spare_count = 0};
+
+	tap_ok(!follow_spare_reach(&spare, NULL), "before any answer nobody is spare");
+	follow_spare_take(&spare, &metadata);
+	follow_spare_lead(&spare, 11);
+	follow_spare_lead(&spare, 11);
+	follow_spare_lead(&spare, -1); /* a partition without a leader */
+	follow_spare_lead(&spare, 99); /* one that the answer did not name */
+	follow_spare_choose(&spare);
+	tap_ok(spare.spare_count == KSEG_FOLLOW_SPARES_MOST && spare.spares[0] == 0 && spare.spares[1] == 2 &&
+	           spare.spares[2] == 7,
+	       "the first ones that lead nothing");
+	/* Another answer: one of five is left. */
+	follow_spare_take(&spare, &metadata);
+	for (int i = 0; i < 5; i++)
+	{
+		if (brokers[i].id != 5)
+			follow_spare_lead(&spare, brokers[i].id);
+	}
+	follow_spare_choose(&spare);
+	tap_ok(spare.spare_count == 1 && spare.spares[0] == 5, "the one that leads nothing");
+	metadata.broker_cnt = 0;
+	follow_spare_take(&spare, &metadata);
+	follow_spare_choose(&spare);
+	tap_ok(spare.spare_count == 0 && !follow_spare_reach(&spare, NULL), "of no broker none");
+	free(spare.brokers);
+}
+
 int
 main(void)
 {
@@ -271,6 +307,7 @@ main(void)
 	test_plan_positions();
 	test_output();
 	test_output_blocks();
+	test_spare();
 	json_object_put(plan_object);
 	return tap_end();
 }
