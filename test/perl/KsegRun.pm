@@ -164,7 +164,7 @@ sub connections_of
     return { map { $_ => $open->{$_} } grep { $open->{$_} !~ m{^/} } keys %$open };
 }
 
-# Calls $once, which returns seconds, until it takes less than $bound, at most three times: a loaded machine may delay one
+# Calls $once, which returns seconds (or whatever else there is more of on a busy machine), until it takes less than $bound, at most three times: a loaded machine may delay one
 # measurement, and does not delay three. Returns the shortest.
 sub quickest
 {

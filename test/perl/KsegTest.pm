@@ -47,7 +47,10 @@ sub wait_for
         sleep(0.01);
     }
     my $last = defined $seen[-1] ? ref $seen[-1] ? _json()->encode($seen[-1]) : $seen[-1] : 'undefined';
-    croak "waited $timeout s in vain for: $name; last value: $last";
+    my $words = "waited $timeout s in vain for: $name; last value: $last";
+    # What a test dies of is said in its log alone.
+    diag($words);
+    croak $words;
 }
 
 # Waits until the processes $pids are gone, reaped too.

@@ -6,6 +6,7 @@ use warnings;
 use JSON::PP;
 use KsegTest;
 use KsegKafka;
+use KsegRun qw(quickest);
 use KsegStream;
 
 my $kafka = kafka_broker();
@@ -246,9 +247,12 @@ subtest 'a stream that is reset while its first positions are looked for' => sub
 subtest 'the worker of an idle stream wakes up at most twice a second' => sub {
     my ($pid) = split /\n/, sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'kseg stream' AND query LIKE 'stream plain:%'});
     my $switches = sub { my ($n) = slurp_file("/proc/$pid/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m; return $n };
-    my $before = $switches->();
-    sql('SELECT pg_sleep(4)');
-    my $woken = $switches->() - $before;
+    # What else the machine does can wake it, too: what it does by itself is the least of three looks.
+    my $woken = quickest(9, sub {
+        my $before = $switches->();
+        sql('SELECT pg_sleep(4)');
+        return $switches->() - $before;
+    });
     cmp_ok($woken, '<=', 8, "woken $woken times in 4 s");
 };
 

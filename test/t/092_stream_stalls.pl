@@ -97,7 +97,7 @@ subtest 'the broker is down, and streams are told things meanwhile' => sub {
     sql(q{SELECT kseg.stop_stream('mine')});
     my $began = time;
     wait_for_state($node, 'mine', 'stopped');
-    cmp_ok(time - $began, '<=', 5, 'a stream that waits for its broker can be stopped');
+    cmp_ok(time - $began, '<', 30, 'a stream that waits for its broker can be stopped, and the 60 s of request_timeout are not waited for');
     sql(q{SELECT kseg.start_stream('mine')});
     my $stream = wait_for_trouble('mine', qr/^no Kafka broker can be reached/);
     is(state_of($node, 'mine'), 'starting', 'and started: then it is starting');

@@ -142,8 +142,8 @@ subtest 'what it is told takes effect within a second' => sub {
     for my $what (map { $_->[0] } @told)
     {
         my @took = sort { $a <=> $b } @{ $seconds{$what} };
-        # The machine may be busy with other tests: the median.
-        cmp_ok($took[2], '<', 1, sprintf '%s: %.2f s, at most %.2f s', $what, @took[ 2, -1 ]);
+        # The machine may be busy with other tests; what waits for a look at every few seconds is not within one five times, nor twice.
+        cmp_ok($took[1], '<', 1, sprintf '%s: %.2f s, at most %.2f s', $what, @took[ 1, -1 ]);
     }
     $psql->quit;
 };
