@@ -200,18 +200,26 @@ subtest 'there are no connections any more' => sub {
 };
 
 subtest 'no worker is ever idle in a transaction' => sub {
-    sql('CREATE TABLE seen (state text, looks int)');
+    # Sequences tell at once what a transaction that goes on has seen.
+    sql('CREATE TABLE seen (state text); CREATE SEQUENCE seen_idle; CREATE SEQUENCE seen_active');
     my $looker = session($node);
+    my $lock   = session($node);
+    $lock->run('BEGIN; LOCK TABLE other IN SHARE MODE');
     $looker->start(qq{DO \$\$
-        DECLARE looks int := 0;
+        DECLARE look text;
         BEGIN
             WHILE (SELECT count(*) FROM other) < $sent{other} + 20000 LOOP
-                looks := looks + 1;
                 PERFORM pg_stat_clear_snapshot();
-                INSERT INTO seen SELECT DISTINCT a.state, looks FROM pg_stat_activity a WHERE a.backend_type = 'kseg stream';
+                FOR look IN SELECT DISTINCT a.state FROM pg_stat_activity a WHERE a.backend_type = 'kseg stream' LOOP
+                    INSERT INTO seen VALUES (look);
+                    PERFORM nextval('seen_' || look) WHERE look IN ('idle', 'active');
+                END LOOP;
             END LOOP;
         END \$\$});
+    wait_for_answer($node, 'SELECT is_called FROM seen_idle', 't');
     send_more('other', 20_000);
+    wait_for_answer($node, 'SELECT is_called FROM seen_active', 't');
+    $lock->run('COMMIT');
     is($looker->finish->{err}, '', 'looked at all the time');
     is(sql(q{SELECT string_agg(DISTINCT state, ' ' ORDER BY state) FROM seen}), 'active idle', 'it is idle or active');
     all_there('other', 'all is there');
