@@ -461,7 +461,9 @@ sub _serve
 {
     my ($listener, $serve, $taken) = @_;
     setpgrp;
-    $SIG{TERM} = sub { $SIG{TERM} = 'DEFAULT'; kill 'TERM', -$$ };
+    # A child that has just been forked has this handler, too.
+    my $leader = $$;
+    $SIG{TERM} = sub { POSIX::_exit(1) if $$ != $leader; $SIG{TERM} = 'DEFAULT'; kill 'TERM', -$$ };
     $SIG{CHLD} = 'IGNORE';
     for (;;)
     {

@@ -132,12 +132,16 @@ for my $case (
     [ 'no word of how long', {}, 0 ])
 {
     my ($name, $action, $seconds) = @$case;
-    # The tenth request, so that every lane is at work.
-    run_with([ { match => { nth => 10 }, action => { status => 429, %$action } } ], { upload_size => 10, connections => 4 }, rows(1000));
-    is("$figures->{sent} $stats->{accepted} $figures->{retries}", '1000 1000 0', "429, $name: everything is sent, and no retry is counted");
     # What a date says is known to the sandbox only as well as its threads take turns.
     my $blur = $action->{retry_after_date} ? 0.1 : 0;
-    is_deeply([ grep { $_ > $blur } map { $_->{early_seconds} // () } $sandbox->requests(limit => 1000) ], [], "429, $name: every lane pauses");
+    # A process that stands still while the word travels makes an early request: on a busy machine now and then, and not three times running.
+    my $early = quickest(1, sub {
+        # The tenth request, so that every lane is at work.
+        run_with([ { match => { nth => 10 }, action => { status => 429, %$action } } ], { upload_size => 10, connections => 4 }, rows(1000));
+        is("$figures->{sent} $stats->{accepted} $figures->{retries}", '1000 1000 0', "429, $name: everything is sent, and no retry is counted");
+        return scalar grep { $_ > $blur } map { $_->{early_seconds} // () } $sandbox->requests(limit => 1000);
+    });
+    is($early, 0, "429, $name: every lane pauses");
     cmp_ok($result->{seconds}, '>=', $seconds, "429, $name: as long as it was told");
 }
 
@@ -159,7 +163,8 @@ is("$figures->{sent} $figures->{retries} $figures->{rejected}", '20 ' . @again .
 is_deeply($stats->{by_retry_count}, { none => 20, 1 => scalar @again }, "@again: and each second attempt says so");
 is_deeply($stats->{by_status}, { 200 => 20, map { $_ => 1 } @again }, "@again: each came once");
 
-run_with([ { action => { status => 503, body => 'closed today' } } ], { connections => 1, max_retries => 1 }, rows(5));
+# The delay: a second attempt may follow at once, and sentAt has milliseconds.
+run_with([ { action => { status => 503, body => 'closed today', delay_ms => 5 } } ], { connections => 1, max_retries => 1 }, rows(5));
 is($failure->{code}, '08006', 'retries exhausted: SQLSTATE');
 is($failure->{message}, 'could not deliver events: gave up after 2 attempts of a request', 'retries exhausted: message');
 like($failure->{detail}, qr/^The endpoint answered HTTP status 503: closed today\. Run [0-9a-f-]+: 5 rows, 0 sent, 0 repeated, 0 invalid, 0 rejected, 5 open, 1 retries\.$/, 'retries exhausted: detail');

@@ -93,8 +93,8 @@ for my $phase (
         "$case: recorded, with every row open");
 }
 # A timeout that is set, and a run that is over: what comes after in the same statement is not stopped.
-is(run_ok('after a timeout', 'SELECT sent, pg_sleep(0.5) IS NOT NULL FROM kseg.segment_track_from_query($$' . $few .
-    '$$, event => $$E$$, timeout => $$300 ms$$)'), '3|t', 'a timeout ends with its run');
+is(run_ok('after a timeout', 'SELECT sent, pg_sleep(3.5) IS NOT NULL FROM kseg.segment_track_from_query($$' . $few .
+    '$$, event => $$E$$, timeout => $$3 s$$)'), '3|t', 'a timeout ends with its run');
 
 # ---- transactions
 

@@ -18,6 +18,8 @@ sub courier { return wait_for('a courier', sub { my @pids = couriers_of($pid); r
 sub wait_until_stuck
 {
     my ($last) = ('');
+    # Before its courier has begun to read, a backend waits for room in the socket: a request tells that it has.
+    $sandbox->wait('requests', 1);
     wait_until_held($node, $pid);
     return wait_for('a run that is stuck', sub {
         my $progress = progress_of($node, $pid);
@@ -114,7 +116,16 @@ $session->start(track('SELECT row_of(g) AS user_id FROM generate_series(1, 5000)
 # The second time: the courier has said of the first that it tries again.
 $sandbox->wait('by_status.500', 2);
 $holder->run('SELECT pg_advisory_unlock(18)');
-my $progress = wait_for_phase($node, $pid, 'sending', sub { $_[0]{sent} >= 200 && $_[0]{in_flight} <= 100 });
+# The other lanes are through when nothing has moved between two looks, here and at the receiver.
+my $last = '';
+my $progress = wait_for('the other lanes to be through', sub {
+    my $now = progress_of($node, $pid) or return (0, 'no run');
+    my $accepted = $sandbox->stats->{accepted};
+    my $look = "$now->{rows} rows, $now->{sent} sent, $now->{in_flight} in flight, $accepted accepted";
+    my $through = $look eq $last && $now->{sent} >= 200 && $now->{in_flight} <= 100 && $accepted == $now->{sent};
+    $last = $look;
+    return ($through, $through ? $now : $look);
+});
 wait_until_held($node, $pid);
 cmp_ok($progress->{retries}, '>=', 1, 'a lane is trying again');
 cmp_ok($progress->{in_flight}, '>', 50, 'and holds what it may');

@@ -179,7 +179,7 @@ test_never_answers(void)
 	HarnessConfig config = harness_defaults();
 	HarnessFailure failed;
 
-	config.request_timeout_ms = 200;
+	config.request_timeout_ms = 2000;
 	config.max_retries = 1;
 	harness_begin(&h, &config);
 	harness_feed(&h, 0, 1, 1);

@@ -99,7 +99,7 @@ test_unreachable(void)
 	Check checks[CHECKS];
 
 	config.job = "kafka_test";
-	config.connect_timeout_ms = 300;
+	config.connect_timeout_ms = 3000;
 	run_checks(&config, checks, "102222222", "nobody there: no failure, but a \"no\"");
 	tap_has(checks[1].detail, "refused", "with librdkafka's words");
 	config.bootstrap = "nobody.invalid:9092";
@@ -143,7 +143,7 @@ test_end_of_wire(void)
 	harness_kafka_begin(&h, &config);
 	close(h.wire);
 	h.wire = -1;
-	tap_ok(harness_wait_exit(&h, 1000) != -1, "the end of the wire ends a test, too");
+	tap_ok(harness_wait_exit(&h, HARNESS_WAIT_MS / 2) != -1, "the end of the wire ends a test, too");
 	harness_stop(&h);
 	harness_kafka_stop(&kafka);
 }

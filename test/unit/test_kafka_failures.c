@@ -78,7 +78,7 @@ test_unreachable(void)
 	HarnessKafkaConfig config = harness_kafka_defaults(NULL);
 	HarnessFailure failure;
 
-	config.connect_timeout_ms = 300;
+	config.connect_timeout_ms = 3000;
 	failure = fail_run(&config);
 	tap_is(failure.failure, KSEG_FAILURE_EXHAUSTED, "nobody there");
 	tap_has(failure.detail, "refused", "librdkafka's words");
@@ -145,7 +145,8 @@ test_end_of_wire(void)
 	harness_feed_numbers(&h, 1, 1000, -1);
 	close(h.wire);
 	h.wire = -1;
-	tap_ok(harness_wait_exit(&h, 1000) != -1, "the end of the wire ends the courier, whatever brokers do");
+	tap_ok(harness_wait_exit(&h, HARNESS_WAIT_MS / 2) != -1,
+	       "the end of the wire ends the courier, whatever brokers do");
 	harness_stop(&h);
 	harness_kafka_stop(&kafka);
 }
@@ -208,7 +209,8 @@ test_transaction(void)
 	rd_kafka_mock_broker_set_down(kafka.cluster, 1);
 	close(h.wire);
 	h.wire = -1;
-	tap_ok(harness_wait_exit(&h, 3000) != -1, "an abort that nobody answers does not hold up the end");
+	tap_ok(harness_wait_exit(&h, HARNESS_WAIT_MS / 2) != -1,
+	       "an abort that nobody answers does not hold up the end");
 	harness_stop(&h);
 	harness_kafka_stop(&kafka);
 }
