@@ -209,7 +209,9 @@ subtest 'whoever listens hears of it' => sub {
     sql('ALTER TABLE heard DROP COLUMN number');
     $kafka->produce($topic, numbers(11));
     wait_for_state($node, 'listened', 'failed');
-    my ($failed, @more) = heard($listener);
+    my @heard;
+    wait_for('the halt to be heard', sub { push @heard, heard($listener); return (scalar @heard, "@heard") });
+    my ($failed, @more) = @heard;
     like($failed, qr/^listened failed .*number/, 'halted');
     is("@more", '', 'once');
     sql(q{SELECT kseg.drop_stream('listened')});

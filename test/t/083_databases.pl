@@ -147,6 +147,7 @@ subtest 'another version' => sub {
     my $from = -s $node->logfile;
     $node->safe_psql('old', q{UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'kseg'; ALTER DATABASE old CONNECTION LIMIT 90});
     wait_for_workers($node, 'old', 0);
+    wait_for_log($node, qr/database "old" do not run/, $from);
     is(log_has($node, qr/database "old" do not run: the library is of version \S+, the extension of version 0\.0\.9/, $from), 1, 'is told in the log, once');
     is($node->safe_psql('old', q{SELECT ok FROM kseg.health() WHERE "check" = 'version'}), 'f', 'and in health');
     like(stream_of($node, 'two', dbname => 'old')->{trouble}, qr/version 0\.0\.9/, 'and in the status');

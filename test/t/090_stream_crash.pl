@@ -67,7 +67,7 @@ sub kill_courier
     my $other = session($node);
     my $worker = any_worker();
     my ($courier) = wait_for('a courier', sub { my @found = couriers_of($worker); return (scalar @found, \@found) })->@*;
-    my @workers = workers_of($node);
+    my @workers = wait_for_workers($node, undef, 5);
     kill 'KILL', $courier or die "could not kill $courier: $!";
     wait_for('another courier', sub { my @found = couriers_of($worker); return (scalar(@found && $found[0] != $courier), \@found) });
     is(join(' ', workers_of($node)), "@workers", 'workers are the same');
@@ -91,7 +91,7 @@ sub kill_postmaster
 sub kill_broker
 {
     my $other = session($node);
-    my @workers = workers_of($node);
+    my @workers = wait_for_workers($node, undef, 5);
     $kafka->kill_node(1);
     $kafka->restart_node(1);
     is(join(' ', workers_of($node)), "@workers", 'workers are the same');

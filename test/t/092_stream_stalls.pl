@@ -244,12 +244,16 @@ subtest 'the same in its transaction, and the stream is wanted again' => sub {
 };
 
 subtest 'a worker stands still in the middle of a batch' => sub {
-    # Its transaction holds the positions: whoever resets the stream waits for it.
+    # Its transaction holds the positions: whoever resets the stream waits for it. In one batch, which is applied when it is full.
+    sql(q{SELECT kseg.stop_stream('mine')});
+    wait_for_state($node, 'mine', 'stopped');
+    sql(q{SELECT kseg.alter_stream('mine', batch_interval => '1 hour', batch_rows => 1000); SELECT kseg.start_stream('mine')});
+    wait_for_state($node, 'mine', 'running');
     my $gate = session($node);
     $gate->run('BEGIN; LOCK TABLE mine IN SHARE MODE');
     send_more('mine', $kafka, 1000);
     my $pid = stream_of($node, 'mine')->{pid};
-    wait_for_answer($node, "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid", 'Lock');
+    wait_for_answer($node, "SELECT wait_event_type || ' ' || query FROM pg_stat_activity WHERE pid = $pid", 'Lock stream mine: applying 1000 messages');
     kill 'STOP', $pid;
     $gate->run('COMMIT');
     my $resetter = session($node);
@@ -263,6 +267,7 @@ subtest 'a worker stands still in the middle of a batch' => sub {
     my $rows = rows_of($node, 'mine');
     my ($before, $after) = (rows_are(1 .. $sent{mine} - 1000), rows_are(1 .. $sent{mine}));
     ok($rows eq $before || $rows eq $after, "the batch is there whole or not at all: $rows");
+    sql(q{SELECT kseg.alter_stream('mine', batch_interval => '0')});
     send_more('mine', $kafka, 100);
     wait_for_end($node, $kafka, 'mine', $topic{mine});
     is(sql("SELECT count(*) FROM mine WHERE number > $sent{mine} - 100"), 100, 'and the stream goes on');

@@ -49,7 +49,8 @@ sub all_there
     wait_for_end($node, $kafka, $name, $topic{$name});
     is(rows_of($node, $name), rows_are(1 .. $sent{$name}), $words);
     is(letters_of($node, $name), 0, 'no message was to blame');
-    return is(state_of($node, $name), 'running', 'and it runs');
+    wait_for_state($node, $name, 'running');
+    return pass('and it runs');
 }
 
 # Waits until it waits to try again, for this.

@@ -127,8 +127,7 @@ subtest 'what it is told takes effect within a second' => sub {
         [ drop   => q{SELECT kseg.drop_stream('shared')}, $is{gone} ],
         [ create => q{SELECT kseg.stream_to_table('shared', 'SELECT part, at, number FROM public.shared_topic', 'public.shared', start => 'latest', workers => 2)}, $is{running} ]);
     my %seconds;
-    for my $round (1 .. 5)
-    {
+    my $round = sub {
         for my $told (@told)
         {
             my ($what, $statement, $look) = @$told;
@@ -138,12 +137,19 @@ subtest 'what it is told takes effect within a second' => sub {
             wait_for("the effect of $what", $look);
             push @{ $seconds{$what} }, time - $began;
         }
+    };
+    # The machine may be busy with other tests, for one measurement or for a whole attempt. What waits for a look at every few seconds takes
+    # less than one by chance, and not two times in five.
+    my $second = sub { return (sort { $a <=> $b } @{ $seconds{ $_[0] } })[1] };
+    for my $attempt (1 .. 3)
+    {
+        %seconds = ();
+        $round->() for 1 .. 5;
+        last unless grep { $second->($_->[0]) >= 1 } @told;
     }
     for my $what (map { $_->[0] } @told)
     {
-        my @took = sort { $a <=> $b } @{ $seconds{$what} };
-        # The machine may be busy with other tests; what waits for a look at every few seconds is not within one five times, nor twice.
-        cmp_ok($took[1], '<', 1, sprintf '%s: %.2f s, at most %.2f s', $what, @took[ 1, -1 ]);
+        cmp_ok($second->($what), '<', 1, sprintf '%s: %s s', $what, join ' ', map { sprintf '%.2f', $_ } @{ $seconds{$what} });
     }
     $psql->quit;
 };
