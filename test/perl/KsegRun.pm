@@ -164,8 +164,8 @@ sub connections_of
     return { map { $_ => $open->{$_} } grep { $open->{$_} !~ m{^/} } keys %$open };
 }
 
-# Calls $once, which returns seconds (or whatever else there is more of on a busy machine), until it takes less than $bound, at most three times: a loaded machine may delay one
-# measurement, and does not delay three. Returns the shortest.
+# Calls $once, which returns seconds, or whatever else there is more of on a busy machine, until that is less than $bound, at most three
+# times: a loaded machine may spoil one measurement, and does not spoil three. Returns the least.
 sub quickest
 {
     my ($bound, $once) = @_;
