@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "courier/clock.h"
+#include "courier/kafka_describe.h"
 #include "courier/memory.h"
 
 /* A broker that lives is connected to, and answers, within some of these. */
@@ -49,17 +50,12 @@ follow_spare_choose(KsegFollowSpare *spare)
 static void
 spare_ask(rd_kafka_t *rk, int32_t broker, rd_kafka_queue_t *answers)
 {
-	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-	rd_kafka_ConfigResource_t *resource;
 	char name[16];
+	KsegKafkaDescribe describe = {
+	    .type = RD_KAFKA_RESOURCE_BROKER, .name = name, .broker = broker, .answer_ms = SPARE_REACH_MS};
 
 	snprintf(name, sizeof(name), "%d", broker);
-	resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, name);
-	rd_kafka_AdminOptions_set_request_timeout(options, SPARE_REACH_MS, NULL, 0);
-	rd_kafka_AdminOptions_set_broker(options, broker, NULL, 0);
-	rd_kafka_DescribeConfigs(rk, &resource, 1, options, answers);
-	rd_kafka_ConfigResource_destroy(resource);
-	rd_kafka_AdminOptions_destroy(options);
+	kafka_describe(rk, &describe, answers);
 }
 
 /* An error of the resource (no right to know it) is the broker's answer; one of the whole is that there was none. */

@@ -7,26 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "courier/kafka_describe.h"
 #include "courier/kafka_topic.h"
 
 /* ---------- configurations ---------- */
-
-/* Ask a broker for a resource's configuration; the answer comes as an event. */
-static void
-survey_describe(const KsegSurvey *survey, rd_kafka_ResourceType_t type, const char *name, int32_t broker,
-                void *opaque, rd_kafka_queue_t *answers)
-{
-	rd_kafka_AdminOptions_t *options =
-	    rd_kafka_AdminOptions_new(survey->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-	rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(type, name);
-
-	rd_kafka_AdminOptions_set_request_timeout(options, (int) survey->answer_ms, NULL, 0);
-	rd_kafka_AdminOptions_set_broker(options, broker, NULL, 0);
-	rd_kafka_AdminOptions_set_opaque(options, opaque);
-	rd_kafka_DescribeConfigs(survey->rk, &resource, 1, options, answers);
-	rd_kafka_ConfigResource_destroy(resource);
-	rd_kafka_AdminOptions_destroy(options);
-}
 
 /* The resource of an answer, or NULL, and error. */
 static const rd_kafka_ConfigResource_t *
@@ -75,11 +59,16 @@ survey_ask_brokers(KsegSurvey *survey)
 	{
 		KsegSurveyBroker *broker = &survey->brokers[survey->broker_count++];
 		char name[16];
+		KsegKafkaDescribe describe = {.type = RD_KAFKA_RESOURCE_BROKER,
+		                              .name = name,
+		                              .broker = survey->metadata->brokers[i].id,
+		                              .answer_ms = (int) survey->answer_ms,
+		                              .opaque = broker};
 
-		broker->id = survey->metadata->brokers[i].id;
+		broker->id = describe.broker;
 		broker->error = RD_KAFKA_RESP_ERR__TIMED_OUT;
 		snprintf(name, sizeof(name), "%d", broker->id);
-		survey_describe(survey, RD_KAFKA_RESOURCE_BROKER, name, broker->id, broker, answers);
+		kafka_describe(survey->rk, &describe, answers);
 	}
 	for (int i = 0; i < survey->broker_count; i++)
 	{
@@ -110,12 +99,15 @@ survey_find_topic(const struct rd_kafka_metadata *metadata)
 static void
 survey_ask_topic(KsegSurvey *survey)
 {
+	KsegKafkaDescribe describe = {.type = RD_KAFKA_RESOURCE_TOPIC,
+	                              .name = survey->topic,
+	                              .broker = survey->metadata->orig_broker_id,
+	                              .answer_ms = (int) survey->answer_ms};
 	rd_kafka_queue_t *answers = rd_kafka_queue_new(survey->rk);
 	rd_kafka_event_t *event;
 
 	survey->topic_error = RD_KAFKA_RESP_ERR__TIMED_OUT;
-	survey_describe(survey, RD_KAFKA_RESOURCE_TOPIC, survey->topic, survey->metadata->orig_broker_id, NULL,
-	                answers);
+	kafka_describe(survey->rk, &describe, answers);
 	event = rd_kafka_queue_poll(answers, (int) survey->answer_ms);
 	if (event != NULL)
 	{

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "courier/kafka_describe.h"
+
 /*
  * A topic that was made a moment ago may not be known to the broker that is asked: brokers learn of it within milliseconds, a
  * loaded one within some hundred. So "no such topic" counts after this time, asked every TOPIC_AGAIN_MS.
@@ -232,16 +234,13 @@ topic_take_config(KsegKafkaTopic *topic, const rd_kafka_ConfigResource_t *resour
 static void
 topic_ask_config(rd_kafka_t *rk, KsegKafkaTopic *topic, int32_t broker)
 {
+	KsegKafkaDescribe describe = {
+	    .type = RD_KAFKA_RESOURCE_TOPIC, .name = topic->name, .broker = broker, .answer_ms = TOPIC_CONFIG_MS};
 	rd_kafka_queue_t *answers = rd_kafka_queue_new(rk);
-	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-	rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic->name);
 	rd_kafka_event_t *event;
 	const rd_kafka_DescribeConfigs_result_t *result;
 
-	rd_kafka_AdminOptions_set_request_timeout(options, TOPIC_CONFIG_MS, NULL, 0);
-	if (broker >= 0)
-		rd_kafka_AdminOptions_set_broker(options, broker, NULL, 0);
-	rd_kafka_DescribeConfigs(rk, &resource, 1, options, answers);
+	kafka_describe(rk, &describe, answers);
 	event = rd_kafka_queue_poll(answers, TOPIC_CONFIG_MS);
 	result = event != NULL ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
 	if (result != NULL && rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -255,8 +254,6 @@ topic_ask_config(rd_kafka_t *rk, KsegKafkaTopic *topic, int32_t broker)
 	}
 	if (event != NULL)
 		rd_kafka_event_destroy(event);
-	rd_kafka_ConfigResource_destroy(resource);
-	rd_kafka_AdminOptions_destroy(options);
 	rd_kafka_queue_destroy(answers);
 }
 

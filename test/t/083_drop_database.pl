@@ -3,6 +3,7 @@
 # for a courier that stands still. What else happens to databases with streams is in 083_databases.
 use strict;
 use warnings;
+use Time::HiRes qw(time);
 use KsegTest;
 use KsegKafka;
 use KsegStream;
@@ -27,14 +28,16 @@ sub database_with
 
 sub answer_of { return $node->safe_psql($_[0], $_[1]) }
 
-# Runs DROP DATABASE, which must succeed, with nothing left of these processes. PostgreSQL itself fails when others have not left the
-# database within five seconds (CountOtherDBBackends in procarray.c).
+# Runs DROP DATABASE, which must succeed within five seconds, with nothing left of these processes.
 sub dropped_in_time
 {
     my ($dbname, @processes) = @_;
     my $from  = -s $node->logfile;
+    my $began = time();
     my ($code, $out, $err) = $node->psql('postgres', "DROP DATABASE $dbname");
+    my $seconds = time() - $began;
     is("$code $err", '0 ', 'DROP DATABASE');
+    cmp_ok($seconds, '<', 5, sprintf 'in %.2f s', $seconds);
     wait_until_gone('workers and couriers', \@processes);
     is(log_has($node, qr/(?:PANIC|terminating any other active server processes)/, $from), 0, 'the server has not noticed');
     is(answer_of('postgres', "SELECT count(*) FROM pg_database WHERE datname = '$dbname'"), 0, 'it is gone');
