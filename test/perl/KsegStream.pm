@@ -11,7 +11,7 @@ use Carp qw(croak);
 use KsegTest ();
 use PostgreSQL::Test::Utils ();
 
-our @EXPORT = qw(stream_cluster topic_table unreachable_table make_stream stream_of state_of wait_for_state wait_for_answer workers_of
+our @EXPORT = qw(stream_cluster topic_table unreachable_table make_stream stream_of state_of wait_for_state wait_for_trouble wait_for_answer workers_of
   wait_for_workers wait_for_launcher log_has wait_for_log numbers wait_for_end rows_of rows_are letters_of halt_of);
 
 # As KsegTest's new_cluster, with kseg preloaded; the launcher is there when this returns. After a crash it begins anew by itself, as
@@ -104,6 +104,16 @@ sub wait_for_state
         return (scalar($stream && $stream->{state} =~ /^(?:$pattern)$/), $stream // 'no such stream');
     }, $options{timeout});
     return $stream;
+}
+
+# Waits until a stream's trouble, '' for none, is like this, and returns the stream's row.
+sub wait_for_trouble
+{
+    my ($node, $name, $pattern) = @_;
+    return KsegTest::wait_for("trouble of stream $name", sub {
+        my $stream = stream_of($node, $name);
+        return (scalar(($stream->{trouble} // '') =~ $pattern), $stream);
+    });
 }
 
 # Waits until a query says this. dbname, timeout

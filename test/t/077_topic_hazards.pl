@@ -11,6 +11,7 @@ use MIME::Base64 qw(encode_base64);
 use KsegTest;
 use KsegRun;
 use KsegKafka;
+use KsegStream qw(wait_for_answer);
 
 my $kafka = kafka_broker();
 my $node = new_cluster('hazards');
@@ -441,18 +442,13 @@ my $transactions = topic('transactions', partitions => 2);
 table('committed', $transactions, 'n int, ' . meta(qw(part off)));
 table('uncommitted', $transactions, 'n int, ' . meta(qw(part off)), undef, 'dirty');
 sub numbers { my ($partition, @numbers) = @_; return map { { value => qq({"n":$_}), partition => $partition } } @numbers }
-# The rows of a query when they are these: Kafka answers a commit when it is decided, and its markers come to the partitions a little later.
-sub rows_at_last
-{
-    my ($sql, $wanted) = @_;
-    return wait_for("\"$wanted\" of $sql", sub { my $said = rows($sql); return ($said eq $wanted, $said) });
-}
 my $producer = $kafka->producer($transactions, transactional_id => "$transactions-a");
 $producer->begin; $producer->send(numbers(0, 1 .. 5), numbers(1, 6 .. 10)); $producer->abort;
 is(rows('SELECT count(*) FROM committed'), '0', 'a topic of nothing but an aborted transaction is empty, and comes to an end');
 $producer->begin; $producer->send(numbers(0, 11 .. 15), numbers(1, 16 .. 20)); $producer->commit;
 my $all = q{SELECT string_agg(n::text, ',' ORDER BY n) FROM committed};
-is(rows_at_last($all, join(',', 11 .. 20)), join(',', 11 .. 20), 'aborted messages are hidden, committed ones are there');
+# Kafka answers a commit when it is decided, and its markers come to the partitions a little later.
+is(wait_for_answer($node, $all, join(',', 11 .. 20)), join(',', 11 .. 20), 'aborted messages are hidden, committed ones are there');
 is(rows('SELECT n FROM committed WHERE off >= 8 ORDER BY 1'), "13\n14\n15\n18\n19\n20", '... by their offsets, between which there are markers');
 $producer->begin; $producer->send(numbers(0, 1 .. 3000)); $producer->abort;
 is(rows('SELECT count(*), max(n) FROM committed'), '10|20', 'thousands of aborted messages at the end');
@@ -465,7 +461,7 @@ is(rows('SELECT count(*), count(*) FILTER (WHERE n IN (21, 22, 23)) FROM uncommi
 is(rows('BEGIN; DECLARE c CURSOR FOR SELECT n FROM committed WHERE part = 0 ORDER BY off; FETCH 2 FROM c'), "11\n12", 'a query under way');
 $producer->commit;
 is(rows('FETCH ALL FROM c; COMMIT'), "13\n14\n15", '... does not see what is committed meanwhile');
-is(rows_at_last($all, join(',', 11 .. 24)), join(',', 11 .. 24), 'the next one does');
+is(wait_for_answer($node, $all, join(',', 11 .. 24)), join(',', 11 .. 24), 'the next one does');
 my @witness = map { $json->decode($_->{value})->{n} } $kafka->consume($transactions);
 is(rows('SELECT n FROM committed ORDER BY part, off'), join("\n", @witness), '... as another client does');
 

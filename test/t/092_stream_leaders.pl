@@ -103,16 +103,9 @@ subtest 'the only node that a stream is connected to stands still' => sub {
     $more->(101 .. 200);
     $kafka->resume_node($number);
     $more->(201 .. 300);
-    wait_for_trouble_end('one');
+    wait_for_trouble($node, 'one', qr/^$/);
+    pass('there is no trouble any more');
 };
-
-# Until a stream has nothing to complain about.
-sub wait_for_trouble_end
-{
-    my ($name) = @_;
-    wait_for("no trouble of $name", sub { my $said = stream_of($node, $name)->{trouble}; return (!defined $said, $said) });
-    return pass('there is no trouble any more');
-}
 
 subtest 'at the end' => sub {
     is(letters_of($node, 'moved'), 0, 'no message was to blame');
@@ -121,7 +114,8 @@ subtest 'at the end' => sub {
         my $lag = lag_of_group();
         return (keys %$lag == 6 && !grep({ $_ } values %$lag), $lag);
     }), { map { $_ => 0 } 0 .. 5 }, 'Kafka\'s tool sees the positions in its group');
-    wait_for_trouble_end('moved');
+    wait_for_trouble($node, 'moved', qr/^$/);
+    pass('there is no trouble any more');
 };
 
 done_testing();

@@ -138,18 +138,17 @@ subtest 'what it is told takes effect within a second' => sub {
             push @{ $seconds{$what} }, time - $began;
         }
     };
-    # The machine may be busy with other tests, for one measurement or for a whole attempt. What waits for a look at every few seconds takes
-    # less than one by chance, and not two times in five.
-    my $second = sub { return (sort { $a <=> $b } @{ $seconds{ $_[0] } })[1] };
+    # The machine may be busy with other tests, for one measurement (the median) or for a whole attempt.
+    my $median = sub { return (sort { $a <=> $b } @{ $seconds{ $_[0] } })[2] };
     for my $attempt (1 .. 3)
     {
         %seconds = ();
         $round->() for 1 .. 5;
-        last unless grep { $second->($_->[0]) >= 1 } @told;
+        last unless grep { $median->($_->[0]) >= 1 } @told;
     }
     for my $what (map { $_->[0] } @told)
     {
-        cmp_ok($second->($what), '<', 1, sprintf '%s: %s s', $what, join ' ', map { sprintf '%.2f', $_ } @{ $seconds{$what} });
+        cmp_ok($median->($what), '<', 1, sprintf '%s: %s s', $what, join ' ', map { sprintf '%.2f', $_ } @{ $seconds{$what} });
     }
     $psql->quit;
 };

@@ -194,7 +194,7 @@ test_end_of_wire(void)
 	harness_expect_request(&h);
 	close(h.wire);
 	h.wire = -1;
-	tap_ok(harness_wait_exit(&h, HARNESS_WAIT_MS / 2) != -1, "the end of the wire ends a test, too");
+	tap_ok(harness_wait_exit(&h, HARNESS_LEAVE_MS) != -1, "the end of the wire ends a test, too");
 	harness_stop(&h);
 }
 

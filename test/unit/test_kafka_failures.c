@@ -145,7 +145,7 @@ test_end_of_wire(void)
 	harness_feed_numbers(&h, 1, 1000, -1);
 	close(h.wire);
 	h.wire = -1;
-	tap_ok(harness_wait_exit(&h, HARNESS_WAIT_MS / 2) != -1,
+	tap_ok(harness_wait_exit(&h, HARNESS_LEAVE_MS) != -1,
 	       "the end of the wire ends the courier, whatever brokers do");
 	harness_stop(&h);
 	harness_kafka_stop(&kafka);
@@ -209,7 +209,7 @@ test_transaction(void)
 	rd_kafka_mock_broker_set_down(kafka.cluster, 1);
 	close(h.wire);
 	h.wire = -1;
-	tap_ok(harness_wait_exit(&h, HARNESS_WAIT_MS / 2) != -1,
+	tap_ok(harness_wait_exit(&h, HARNESS_LEAVE_MS) != -1,
 	       "an abort that nobody answers does not hold up the end");
 	harness_stop(&h);
 	harness_kafka_stop(&kafka);

@@ -14,13 +14,13 @@
 
 /* ---------- the wire ---------- */
 
-/* The courier has ended by itself: one that is stuck would stay for longer than any machine is busy. */
+/* The courier has ended by itself, soon after the wire's end. */
 static void
 check_leaves(Harness *h, const char *name)
 {
 	close(h->wire);
 	h->wire = -1;
-	tap_ok(harness_wait_exit(h, HARNESS_WAIT_MS / 2) != -1, "%s: the courier leaves by itself", name);
+	tap_ok(harness_wait_exit(h, HARNESS_LEAVE_MS) != -1, "%s: the courier leaves by itself", name);
 }
 
 static void

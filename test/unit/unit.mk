@@ -22,7 +22,7 @@ HEADERS = $(wildcard src/courier/*.h src/reader/*.h src/wire/*.h $(UNIT)/*.h)
 
 # Programs that call the courier's functions, and programs that talk to the courier.
 PURE = wire config answer batch reader reader_csv reader_oracle records kafka_plan kafka_follow_parts kafka_config
-TALK = deliver faults talk check kafka_consume kafka_consume_ends kafka_follow kafka_produce kafka_failures kafka_check
+TALK = deliver halving faults talk check kafka_consume kafka_consume_ends kafka_follow kafka_produce kafka_failures kafka_check
 TESTS = $(PURE:%=$(OUT)/test_%) $(TALK:%=$(OUT)/test_%)
 FUZZ = wire config answer reader records
 
